@@ -1,0 +1,1 @@
+"""The Factorizer as a plugin for nnU-Net v2."""

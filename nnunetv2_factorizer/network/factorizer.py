@@ -1,0 +1,146 @@
+"""The Factorizer, a U-shaped network of NMF blocks (Ashtari et al., Medical Image Analysis 84, 2023, figure 1)."""
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from nnunetv2_factorizer.network.memory import feature_map_size
+from nnunetv2_factorizer.network.settings import (
+    BlockSettings,
+    parse_conv_op,
+    parse_strides,
+    per_axis,
+    per_stage,
+    stage_sizes,
+)
+from nnunetv2_factorizer.network.u_shape import Decoder, Encoder
+
+
+class Factorizer(nn.Module):
+    """A segmentation network for any nnU-Net plan: `(B, input_channels, *S)` to logits `(B, num_classes, *S)`.
+
+    Every argument but the first two may stand in a plans file: numbers, strings, lists. Where the type says
+    "per stage", a list with one entry a stage (highest resolution first) may stand in place of the single value; the
+    decoder stage of a resolution takes the value of the encoder stage of that resolution.
+
+    Args:
+        input_channels: image channels.
+        num_classes: output channels, `num_segmentation_heads` in nnU-Net.
+        n_stages: resolutions, at least 2.
+        features_per_stage: channels, per stage.
+        conv_op: `torch.nn.Conv2d` or `Conv3d` (or 1d), or its dotted name.
+        strides: of each stage with respect to the one before it, a number or one number an axis.
+        n_blocks_per_stage: Factorizer blocks of each encoder stage.
+        n_blocks_per_stage_decoder: Factorizer blocks of each decoder stage, lowest resolution first.
+        matricize: `"swin"` (two shifted grids of windows), `"local"` (one grid) or `"global"`, per stage.
+        window_size: voxels, per stage; an entry of the list may have one number an axis, such as `[1, 8, 8]`.
+        head_dim: channels of one head, the rows of a matrix; per stage.
+        rank: of the factorization, per stage.
+        num_iters: of the solver, per stage.
+        solver: `"hals"` or `"mu"`, per stage.
+        mlp_ratio: hidden channels of the MLP over its channels, per stage; 0 leaves the MLP out.
+        dropout: probability in the MLP, per stage.
+        patch_size: of the training patch in voxels; needed for the position embedding and by `"global"`.
+        position_embedding: a learnable one, added after the last downsampling.
+        nmf: False replaces the factorization by the identity, per stage.
+        local_path: `"depthwise"` adds a residual depthwise convolution before each block, `"none"` is the paper's
+            network; per stage.
+        deep_supervision: return the logits of each decoder stage, highest resolution first, in place of one tensor.
+
+    Raises:
+        ValueError: an argument is out of range; the message names it, its value and what is accepted.
+    """
+
+    key_to_encoder = "encoder"
+    key_to_stem = "encoder.stem"
+    keys_to_in_proj = ("encoder.stem",)
+
+    def __init__(
+        self,
+        input_channels: int,
+        num_classes: int,
+        n_stages: int,
+        features_per_stage: int | Sequence[int],
+        conv_op: str | type[_ConvNd],
+        strides: int | Sequence[int | Sequence[int]],
+        n_blocks_per_stage: int | Sequence[int] = 1,
+        n_blocks_per_stage_decoder: int | Sequence[int] = 1,
+        matricize: str | Sequence[str] = "swin",
+        window_size: int | Sequence[int | Sequence[int]] = 8,
+        head_dim: int | Sequence[int] = 8,
+        rank: int | Sequence[int] = 1,
+        num_iters: int | Sequence[int] = 5,
+        solver: str | Sequence[str] = "hals",
+        mlp_ratio: float | Sequence[float] = 2,
+        dropout: float | Sequence[float] = 0.0,
+        patch_size: Sequence[int] | None = None,
+        position_embedding: bool = True,
+        nmf: bool | Sequence[bool] = True,
+        local_path: str | Sequence[str] = "none",
+        deep_supervision: bool = False,
+    ) -> None:
+        super().__init__()
+        if n_stages < 2:
+            raise ValueError(f"n_stages must be at least 2, got {n_stages}.")
+        if position_embedding and patch_size is None:
+            raise ValueError(
+                "position_embedding=True needs patch_size, the size of the training patch in voxels; got None. "
+                "Give patch_size, or position_embedding=False."
+            )
+        conv = parse_conv_op(conv_op)
+        num_axes = {nn.Conv1d: 1, nn.Conv2d: 2, nn.Conv3d: 3}[conv]
+        parsed_strides = parse_strides(strides, n_stages, num_axes)
+        choices: dict[str, Any] = {
+            "channels": features_per_stage,
+            "matricize": matricize,
+            "head_dim": head_dim,
+            "rank": rank,
+            "num_iters": num_iters,
+            "solver": solver,
+            "mlp_ratio": mlp_ratio,
+            "dropout": dropout,
+            "nmf": nmf,
+            "local_path": local_path,
+        }
+        columns = {name: per_stage(name, value, n_stages) for name, value in choices.items()}
+        windows = [per_axis("window_size", w, num_axes) for w in per_stage("window_size", window_size, n_stages)]
+        sizes = stage_sizes(patch_size, parsed_strides)
+        stages = [
+            BlockSettings(conv_op=conv, window=windows[i], size=sizes[i], **{k: v[i] for k, v in columns.items()})
+            for i in range(n_stages)
+        ]
+        n_blocks = per_stage("n_blocks_per_stage", n_blocks_per_stage, n_stages)
+        n_blocks_decoder = per_stage("n_blocks_per_stage_decoder", n_blocks_per_stage_decoder, n_stages - 1)
+        self.encoder = Encoder(input_channels, stages, parsed_strides, n_blocks, position_embedding)
+        self.decoder = Decoder(num_classes, stages, parsed_strides, n_blocks_decoder, deep_supervision)
+        self._stages = stages
+        self._n_blocks = n_blocks
+        self._n_blocks_decoder = n_blocks_decoder
+        self.key_to_lpe = "encoder.position_embedding" if position_embedding else None
+        self._strides = parsed_strides
+        # Every layer but the stem works on the channels of a voxel: with these neighbours in memory nothing is copied.
+        self.to(memory_format=torch.channels_last_3d if num_axes == 3 else torch.channels_last)
+
+    def forward(self, x: Tensor) -> Tensor | list[Tensor]:
+        self._check_size(x)
+        return self.decoder(self.encoder(x))
+
+    @staticmethod
+    def initialize(module: nn.Module) -> None:
+        """What nnU-Net applies to each module of a new network: nothing, PyTorch's own initialisation is kept."""
+
+    def compute_conv_feature_map_size(self, input_size: Sequence[int]) -> int:
+        """What nnU-Net's planner compares with its memory target; `input_size` is the patch in voxels."""
+        return feature_map_size(input_size, self._stages, self._strides, self._n_blocks, self._n_blocks_decoder)
+
+    def _check_size(self, x: Tensor) -> None:
+        total = [prod(axis) for axis in zip(*self._strides, strict=True)]
+        if x.ndim != len(total) + 2 or any(s % t for s, t in zip(x.shape[2:], total, strict=True)):
+            raise ValueError(
+                f"the input must be (B, C, *S) with {len(total)} spatial axes, divisible by {total} (the product of "
+                f"the strides), got {tuple(x.shape)}; nnU-Net pads images to the patch size, which is divisible."
+            )

@@ -1,0 +1,109 @@
+"""The arguments of a `Factorizer`, checked and spelled out: one `BlockSettings` a stage."""
+
+import pydoc
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from torch import nn
+from torch.nn.modules.conv import _ConvNd
+
+from nnunetv2_factorizer.factorization.solvers import SOLVERS
+
+MATRICIZE = ("swin", "local", "global")
+LOCAL_PATHS = ("none", "depthwise")
+ConvOp = Callable[..., nn.Module]
+"""A convolution class, called with (channels in, channels out, kernel size, ...)."""
+
+TRANSPOSED: dict[Any, ConvOp] = {
+    nn.Conv1d: nn.ConvTranspose1d,
+    nn.Conv2d: nn.ConvTranspose2d,
+    nn.Conv3d: nn.ConvTranspose3d,
+}
+"""nnU-Net's `conv_op` and the transposed convolution of as many axes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockSettings:
+    """What the blocks of one stage have in common. The names are those of `Factorizer`."""
+
+    channels: int
+    conv_op: ConvOp
+    matricize: str
+    size: tuple[int, ...] | None
+    """The training patch at this stage, in voxels."""
+    window: tuple[int, ...]
+    head_dim: int
+    rank: int
+    num_iters: int
+    solver: str
+    mlp_ratio: float
+    dropout: float
+    nmf: bool
+    local_path: str
+
+    def __post_init__(self) -> None:
+        _check_choice("matricize", self.matricize, MATRICIZE)
+        _check_choice("solver", self.solver, tuple(SOLVERS))
+        _check_choice("local_path", self.local_path, LOCAL_PATHS)
+        if self.matricize == "global" and self.size is None:
+            raise ValueError("matricize='global' needs patch_size, the size of the training patch in voxels; got None.")
+        if self.channels % self.head_dim:
+            raise ValueError(
+                f"head_dim must divide the channels of its stage, {self.channels} (features_per_stage), "
+                f"got {self.head_dim}."
+            )
+        if min(self.window) < 1:
+            raise ValueError(f"window_size must be at least 1 voxel on each axis, got {self.window}.")
+
+
+def parse_conv_op(conv_op: str | type[_ConvNd]) -> Any:
+    """`torch.nn.Conv3d` from itself or from its dotted name, as nnU-Net's plans hold it."""
+    located = pydoc.locate(conv_op) if isinstance(conv_op, str) else conv_op
+    if located not in TRANSPOSED:
+        raise ValueError(f"conv_op must be torch.nn.Conv1d, Conv2d or Conv3d or its dotted name, got {conv_op!r}.")
+    return located
+
+
+def parse_strides(strides: Any, n_stages: int, num_axes: int) -> list[tuple[int, ...]]:
+    """One tuple of strides a stage, from one number a stage or one list of numbers a stage."""
+    return [per_axis("strides", s, num_axes) for s in per_stage("strides", strides, n_stages)]
+
+
+def per_stage(name: str, value: Any, n_stages: int) -> list[Any]:
+    """`value` once for each stage: a list has one entry a stage already, anything else is repeated."""
+    if not isinstance(value, (list, tuple)):
+        return [value] * n_stages
+    if len(value) != n_stages:
+        raise ValueError(f"{name} must be one value or a list of {n_stages}, one a stage, got {list(value)}.")
+    return list(value)
+
+
+def per_axis(name: str, value: Any, num_axes: int) -> tuple[int, ...]:
+    """`value` once for each spatial axis: a list has one entry an axis already, a number is repeated."""
+    if not isinstance(value, (list, tuple)):
+        return (int(value),) * num_axes
+    if len(value) != num_axes:
+        raise ValueError(f"{name} must be one number or {num_axes} numbers, one an axis, got {list(value)}.")
+    return tuple(int(v) for v in value)
+
+
+def stage_sizes(patch_size: Sequence[int] | None, strides: list[tuple[int, ...]]) -> list[tuple[int, ...] | None]:
+    """The spatial size of the patch at each stage, in voxels; None where no patch size is given."""
+    if patch_size is None:
+        return [None] * len(strides)
+    patch_size = per_axis("patch_size", patch_size, len(strides[0]))
+    total = [prod(axis) for axis in zip(*strides, strict=True)]
+    if any(p % t for p, t in zip(patch_size, total, strict=True)):
+        raise ValueError(f"patch_size must be divisible by the product of the strides, {total}, got {patch_size}.")
+    sizes: list[tuple[int, ...] | None] = []
+    for stride in strides:
+        patch_size = tuple(p // s for p, s in zip(patch_size, stride, strict=True))
+        sizes.append(patch_size)
+    return sizes
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}.")

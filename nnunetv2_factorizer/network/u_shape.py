@@ -1,0 +1,106 @@
+"""The two halves of the U: an encoder that halves the resolution stage by stage, a decoder that restores it."""
+
+import torch
+from torch import Tensor, nn
+
+from nnunetv2_factorizer.factorization import resize
+from nnunetv2_factorizer.network.block import FactorizerBlock
+from nnunetv2_factorizer.network.layers import PointwiseLinear
+from nnunetv2_factorizer.network.settings import TRANSPOSED, BlockSettings
+
+
+class PositionEmbedding(nn.Module):
+    """Adds one learnable vector a voxel to `(B, C, *S)`; at another size than the patch it is interpolated."""
+
+    def __init__(self, channels: int, size: tuple[int, ...]) -> None:
+        super().__init__()
+        self.embedding = nn.Parameter(torch.zeros(1, channels, *size))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[2:] == self.embedding.shape[2:]:
+            return x + self.embedding
+        return x + resize(self.embedding, x.shape[2:])
+
+
+class Encoder(nn.Module):
+    """Stem, then a stage for each entry of `stages`: a strided convolution (not in the first) and the blocks.
+
+    Maps `(B, C_in, *S)` to the output of every stage, highest resolution first.
+    """
+
+    def __init__(
+        self,
+        input_channels: int,
+        stages: list[BlockSettings],
+        strides: list[tuple[int, ...]],
+        n_blocks: list[int],
+        position_embedding: bool,
+    ) -> None:
+        super().__init__()
+        first = stages[0]
+        self.stem = first.conv_op(input_channels, first.channels, 3, stride=strides[0], padding=1, bias=False)
+        self.downsamplings = nn.ModuleList(
+            below.conv_op(above.channels, below.channels, stride, stride=stride)
+            for above, below, stride in zip(stages, stages[1:], strides[1:], strict=False)
+        )
+        self.position_embedding = None
+        if position_embedding:
+            assert stages[-1].size is not None
+            self.position_embedding = PositionEmbedding(stages[-1].channels, stages[-1].size)
+        self.stages = nn.ModuleList(_blocks(stage, n) for stage, n in zip(stages, n_blocks, strict=True))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        x = self.stages[0](self.stem(x))
+        outputs = [x]
+        for level, (downsampling, stage) in enumerate(zip(self.downsamplings, self.stages[1:], strict=True), start=1):
+            x = downsampling(x)
+            if self.position_embedding is not None and level == len(self.downsamplings):
+                x = self.position_embedding(x)
+            x = stage(x)
+            outputs.append(x)
+        return outputs
+
+
+class Decoder(nn.Module):
+    """From the bottleneck up: transposed convolution, concatenation with the skip, pointwise linear, blocks, head.
+
+    Submodules are in the order of computation, lowest resolution first, as in nnU-Net's own decoders.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        stages: list[BlockSettings],
+        strides: list[tuple[int, ...]],
+        n_blocks: list[int],
+        deep_supervision: bool,
+    ) -> None:
+        super().__init__()
+        self.deep_supervision = deep_supervision
+        conv_op = stages[0].conv_op
+        transposed = TRANSPOSED[conv_op]
+        upwards = stages[-2::-1]
+        self.upsamplings = nn.ModuleList(
+            transposed(below.channels, above.channels, stride, stride=stride)
+            for below, above, stride in zip(stages[:0:-1], upwards, strides[:0:-1], strict=True)
+        )
+        self.adapters = nn.ModuleList(PointwiseLinear(2 * s.channels, s.channels, bias=False) for s in upwards)
+        self.stages = nn.ModuleList(_blocks(stage, n) for stage, n in zip(upwards, n_blocks, strict=True))
+        self.seg_layers = nn.ModuleList(conv_op(stage.channels, num_classes, 1) for stage in upwards)
+
+    def forward(self, outputs: list[Tensor]) -> Tensor | list[Tensor]:
+        """Logits of the highest resolution, or with deep supervision those of every stage, highest first."""
+        x = outputs[-1]
+        features = []
+        for upsampling, adapter, stage, skip in zip(
+            self.upsamplings, self.adapters, self.stages, outputs[-2::-1], strict=True
+        ):
+            x = stage(adapter(torch.cat([skip, upsampling(x)], dim=1)))
+            features.append(x)
+        if not self.deep_supervision:
+            return self.seg_layers[-1](x)
+        return [head(x) for head, x in zip(self.seg_layers, features, strict=True)][::-1]
+
+
+def _blocks(settings: BlockSettings, number: int) -> nn.Sequential:
+    return nn.Sequential(*(FactorizerBlock(settings) for _ in range(number)))

@@ -1,0 +1,5 @@
+"""Planners for `nnUNetv2_factorizer_plan_and_preprocess -pl NAME`."""
+
+from nnunetv2_factorizer.plans.nnUNetPlannerFactorizer import nnUNetPlannerConvFactorizer, nnUNetPlannerFactorizer
+
+PLANNERS = {planner.__name__: planner for planner in (nnUNetPlannerFactorizer, nnUNetPlannerConvFactorizer)}
