@@ -3,10 +3,10 @@
 import argparse
 import os
 import shlex
-from importlib.util import find_spec
 from pathlib import Path
 
-VARIABLE = "nnUNet_extTrainer"
+from nnunetv2_factorizer.training.ext_trainer import VARIABLE, trainers_folder
+
 SHELLS = ("bash", "fish", "powershell")
 
 
@@ -23,24 +23,15 @@ def main() -> None:
     print(line(parser.parse_args().shell, trainers_folder()))
 
 
-def trainers_folder() -> Path:
-    """Where the trainers of this package are installed."""
-    spec = find_spec("nnunetv2_factorizer.trainers")
-    assert spec is not None
-    assert spec.origin is not None
-    return Path(spec.origin).parent
-
-
 def line(shell: str, folder: Path) -> str:
     """The line that puts `folder` before what the variable holds, in the language of `shell` (one of `SHELLS`)."""
-    quoted = shlex.quote(str(folder))
     if shell == "fish":
-        return f"set -gx {VARIABLE} (string join : {quoted} ${VARIABLE})"
+        return f"set -gx {VARIABLE} (string join : {shlex.quote(str(folder))} ${VARIABLE})"
     if shell == "powershell":
         quoted = "'" + str(folder).replace("'", "''") + "'"
         rest = f"@($env:{VARIABLE} | Where-Object {{ $_ }})"
         return f"$env:{VARIABLE} = (@({quoted}) + {rest}) -join [IO.Path]::PathSeparator"
-    return f'export {VARIABLE}={quoted}"${{{VARIABLE}:+:${VARIABLE}}}"'
+    return f'export {VARIABLE}={shlex.quote(str(folder))}"${{{VARIABLE}:+:${VARIABLE}}}"'
 
 
 def _current_shell() -> str:

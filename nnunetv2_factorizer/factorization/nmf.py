@@ -1,5 +1,7 @@
 """Differentiable non-negative matrix factorization (Ashtari et al., 2023, section 3.1 and Algorithm 1)."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor, nn
 
@@ -70,7 +72,7 @@ class NMF(nn.Module):
 
         `v0` `(N, R)` stands in for the buffer where a window is smaller than the one the layer was made for.
         """
-        with torch.autocast(x.device.type, enabled=False):
+        with _without_autocast(x):
             x, v0 = self._full_precision(x, v0)
             return SOLVERS[self.solver](x, self.u0.to(x.dtype), v0, self.num_iters)
 
@@ -82,7 +84,7 @@ class NMF(nn.Module):
         """The rank-R approximation of `x` `(..., M, N)`, in the data type of `x`. See `decompose` for `v0`."""
         if not self.closed_form:
             return self.reconstruct(*self.decompose(x, v0)).to(x.dtype)
-        with torch.autocast(x.device.type, enabled=False):
+        with _without_autocast(x):
             full, v0 = self._full_precision(x, v0)
             return rank_one(full, v0, self.num_iters).to(x.dtype)
 
@@ -92,6 +94,12 @@ class NMF(nn.Module):
 
     def extra_repr(self) -> str:
         return f"size={self.size}, rank={self.rank}, num_iters={self.num_iters}, solver={self.solver!r}"
+
+
+def _without_autocast(x: Tensor) -> AbstractContextManager[None]:
+    if not torch.amp.is_autocast_available(x.device.type):  # such as the meta device
+        return nullcontext()
+    return torch.autocast(x.device.type, enabled=False)
 
 
 def _check_settings(size: tuple[int, ...], rank: int, num_iters: int, solver: str) -> None:

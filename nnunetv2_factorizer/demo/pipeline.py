@@ -1,0 +1,126 @@
+"""nnU-Net's commands, one after the other, on one data set."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from batchgenerators.utilities.file_and_folder_operations import load_json
+from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from_dataset_json
+from tqdm import tqdm
+
+from nnunetv2_factorizer.demo.figure import save_figure
+from nnunetv2_factorizer.training.ext_trainer import VARIABLE, trainers_folder
+
+TRAINER = "nnUNetTrainerFactorizerDemo"
+PLANS = "nnUNetPlans"
+EPOCHS = 8
+
+
+def run_pipeline(work: Path, dataset: str) -> list[str]:
+    """Plans, preprocesses, trains, predicts the test cases and evaluates; gives the commands that were run.
+
+    Args:
+        work: with nnU-Net's `raw` folder in it; `preprocessed`, `results`, `predictions` and `logs` come to it.
+        dataset: name of the data set in `raw`.
+
+    Raises:
+        RuntimeError: a command failed; the message holds the end of its output.
+    """
+    dataset_id = str(int(dataset[7:10]))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    base = work / "preprocessed" / dataset
+    predictions = str(work / "predictions")
+    raw = work / "raw" / dataset
+    model = ["-d", dataset_id, "-f", "0", "-tr", TRAINER, "-p", PLANS]
+    (work / "logs").mkdir()
+    commands: list[str] = []
+    with tqdm(total=5, bar_format="{desc:<22} {bar} {n_fmt}/{total_fmt} [{elapsed}]") as bar:
+
+        def step(description: str, command: list[str]) -> None:
+            bar.set_description_str(description)
+            commands.append(" ".join(command))
+            _run(command, work, show_epoch)
+            _set(bar, len(commands))
+
+        def show_epoch(line: str) -> None:
+            match = re.search(r": Epoch (\d+)\s*$", line)
+            if match:
+                _set(bar, 1 + int(match[1]) / EPOCHS)
+
+        step("plan and preprocess", ["nnUNetv2_plan_and_preprocess", "-d", dataset_id, "-c", "2d", "3d_fullres",
+             "-np", "2", "-npfp", "2", "--no_pbar"])  # fmt: skip
+        plans = load_json(str(base / f"{PLANS}.json"))
+        configuration = "3d_fullres" if "3d_fullres" in plans["configurations"] else "2d"
+        step("train", ["nnUNetv2_train", dataset_id, configuration, "0", "-tr", TRAINER, "-p", PLANS,
+             "-device", device])  # fmt: skip
+        step("predict unseen cases", ["nnUNetv2_predict", "-i", str(raw / "imagesTs"), "-o", predictions, *model,
+             "-c", configuration, "-device", device, "--disable_progress_bar"])  # fmt: skip
+        step("evaluate", ["nnUNetv2_evaluate_folder", str(raw / "labelsTs"), predictions,
+             "-djfile", str(raw / "dataset.json"), "-pfile", str(base / f"{PLANS}.json")])  # fmt: skip
+        bar.set_description_str("draw")
+        _draw(raw, work)
+        _set(bar, 5)
+    return commands
+
+
+def dice_table(work: Path, dataset: str) -> list[tuple[str, float]]:
+    """Name of each label and its mean Dice over the test cases."""
+    summary = json.loads((work / "predictions" / "summary.json").read_text())
+    labels = _foreground(work / "raw" / dataset)
+    keys = {name: str(tuple(value)) if isinstance(value, list) else str(value) for name, value in labels.items()}
+    return [(name, summary["mean"][key]["Dice"]) for name, key in keys.items()]
+
+
+def _run(command: list[str], work: Path, on_line: Callable[[str], None]) -> None:
+    environment = {
+        **os.environ,
+        "nnUNet_raw": str(work / "raw"),
+        "nnUNet_preprocessed": str(work / "preprocessed"),
+        "nnUNet_results": str(work / "results"),
+        VARIABLE: os.pathsep.join([str(trainers_folder()), str(Path(__file__).parent / "trainers")]),
+        "nnUNet_n_proc_DA": "1",
+        "nnUNet_def_n_proc": "2",
+        "PYTHONUNBUFFERED": "1",
+    }
+    # The commands of this environment, whether or not it is activated.
+    program = str(Path(sys.executable).parent / command[0])
+    log = work / "logs" / f"{command[0]}.log"
+    with log.open("w") as file, subprocess.Popen(
+        [program, *command[1:]], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        for line in process.stdout:
+            file.write(line)
+            on_line(line)
+    if process.returncode:
+        tail = "".join(log.read_text().splitlines(keepends=True)[-20:])
+        raise RuntimeError(f"{' '.join(command)} failed with exit code {process.returncode}. Its last lines:\n{tail}")
+
+
+def _set(bar: "tqdm[None]", done: float) -> None:
+    bar.n = round(done, 2)
+    bar.refresh()
+
+
+def _foreground(raw: Path) -> dict[str, int | list[int]]:
+    labels = load_json(str(raw / "dataset.json"))["labels"]
+    return {name: value for name, value in labels.items() if value != 0 and name != "ignore"}
+
+
+def _draw(raw: Path, work: Path) -> None:
+    description = load_json(str(raw / "dataset.json"))
+    reader = determine_reader_writer_from_dataset_json(description, verbose=False)()
+    ending = description["file_ending"]
+    cases = {}
+    for name in sorted(p.name.removesuffix(ending) for p in (raw / "labelsTs").iterdir())[:3]:
+        images = sorted(str(p) for p in (raw / "imagesTs").glob(f"{name}_????{ending}"))
+        image, _ = reader.read_images(images)
+        truth, _ = reader.read_seg(str(raw / "labelsTs" / f"{name}{ending}"))
+        prediction, _ = reader.read_seg(str(work / "predictions" / f"{name}{ending}"))
+        cases[name] = (image, truth[0], prediction[0])
+    save_figure(work / "demo.png", cases, _foreground(raw))

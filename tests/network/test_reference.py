@@ -1,0 +1,83 @@
+"""Blocks and networks with the weights of the original implementation give its outputs and gradients."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nnunetv2_factorizer.network import Factorizer, FactorizerBlock, load_reference_state_dict
+from nnunetv2_factorizer.network.settings import BlockSettings
+from tests.conftest import load_reference, relative_error
+
+
+def part(data: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in data.items() if key.startswith(prefix)}
+
+
+def gradients_under_published_names(module: nn.Module, published: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The gradients that `module` has, by loading the published ones as if they were weights of a twin."""
+    values = {name: p.grad for name, p in module.named_parameters()}
+    own = module.state_dict()
+    buffers = {key: value for key, value in own.items() if key not in values}
+    load_reference_state_dict(module, published)
+    expected = {name: p.detach().clone() for name, p in module.named_parameters()}
+    module.load_state_dict(own | buffers)
+    assert set(expected) == set(values)
+    return {name: torch.stack([values[name].flatten(), expected[name].flatten()]) for name in values}
+
+
+def check_gradients(module: nn.Module, data: dict[str, Tensor]) -> None:
+    published = part(data, "grad/")
+    buffers = {key: value for key, value in part(data, "state/").items() if ".init." in key}
+    for name, (actual, expected) in gradients_under_published_names(module, published | buffers).items():
+        assert relative_error(actual, expected) < 1e-4, name
+
+
+@pytest.mark.parametrize("matricize", ["swin", "local", "global"])
+def test_block(matricize: str) -> None:
+    data = load_reference(f"block_{matricize}")
+    settings = BlockSettings(
+        channels=16, conv_op=nn.Conv3d, matricize=matricize, size=(16, 16, 16), window=(8, 8, 8), head_dim=8, rank=1,
+        num_iters=5, solver="hals", mlp_ratio=2, dropout=0.0, nmf=True, local_path="none",
+    )  # fmt: skip
+    block = FactorizerBlock(settings)
+    load_reference_state_dict(block, part(data, "state/"))
+    x = data["x"].requires_grad_()
+    y = block(x)
+    y.backward(data["grad_y0"])
+    assert relative_error(y, data["y0"]) < 1e-5
+    assert x.grad is not None
+    assert relative_error(x.grad, data["grad_x"]) < 1e-4
+    check_gradients(block, data)
+
+
+def network(matricize: str) -> Factorizer:
+    return Factorizer(
+        2, 3, 3, [8, 16, 32], "torch.nn.modules.conv.Conv3d", [1, 2, 2], matricize=matricize, window_size=4,
+        head_dim=4, patch_size=[32, 32, 32], deep_supervision=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("matricize", ["swin", "global"])
+def test_network(matricize: str) -> None:
+    data = load_reference(f"network_{matricize}")
+    factorizer = network(matricize)
+    load_reference_state_dict(factorizer, part(data, "state/"))
+    x = data["x"].requires_grad_()
+    full, half = factorizer(x)
+    torch.autograd.backward([full, half], [data["grad_y0"], data["grad_y1"]])
+    assert relative_error(full, data["y0"]) < 1e-5
+    assert relative_error(half, data["y1"]) < 1e-5
+    assert x.grad is not None
+    assert relative_error(x.grad, data["grad_x"]) < 1e-4
+    check_gradients(factorizer, data)
+
+
+def test_weights_that_do_not_fit_change_nothing() -> None:
+    state = part(load_reference("network_swin"), "state/")
+    factorizer = network("swin")
+    before = {key: value.clone() for key, value in factorizer.state_dict().items()}
+    with pytest.raises(ValueError, match=r"missing \['encoder.stem.weight'\], unexpected \['stalk.weight'\]"):
+        load_reference_state_dict(factorizer, {key.replace("stem", "stalk"): value for key, value in state.items()})
+    with pytest.raises(ValueError, match=r"encoder.stem.weight has shape \(8, 1, 3, 3, 3\) in the weights"):
+        load_reference_state_dict(factorizer, state | {"stem.weight": state["stem.weight"][:, :1]})
+    assert all(torch.equal(value, before[key]) for key, value in factorizer.state_dict().items())
