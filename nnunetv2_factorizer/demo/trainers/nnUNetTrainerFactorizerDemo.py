@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import torch
+
 from nnunetv2_factorizer.trainers.nnUNetTrainerConvFactorizer import nnUNetTrainerConvFactorizer
 
 
@@ -10,7 +12,14 @@ class nnUNetTrainerFactorizerDemo(nnUNetTrainerConvFactorizer):
 
     epochs = 8
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        plans: dict[str, Any],
+        configuration: str,
+        fold: int,
+        dataset_json: dict[str, Any],
+        device: torch.device = torch.device("cuda"),
+    ) -> None:
+        super().__init__(plans, configuration, fold, dataset_json, device)
         self.num_iterations_per_epoch = 30
         self.num_val_iterations_per_epoch = 3
