@@ -5,7 +5,7 @@ import os
 import shlex
 from pathlib import Path
 
-from nnunetv2_factorizer.training.ext_trainer import VARIABLE, trainers_folder
+from nnunetv2_factorizer.ext_trainer import VARIABLE, trainers_folder
 
 SHELLS = ("bash", "fish", "powershell")
 

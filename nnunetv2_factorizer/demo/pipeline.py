@@ -14,7 +14,7 @@ from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from
 from tqdm import tqdm
 
 from nnunetv2_factorizer.demo.figure import save_figure
-from nnunetv2_factorizer.training.ext_trainer import VARIABLE, trainers_folder
+from nnunetv2_factorizer.ext_trainer import VARIABLE, trainers_folder
 
 TRAINER = "nnUNetTrainerFactorizerDemo"
 PLANS = "nnUNetPlans"

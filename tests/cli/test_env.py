@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nnunetv2_factorizer.cli.env import line
-from nnunetv2_factorizer.training.ext_trainer import VARIABLE, trainers_folder
+from nnunetv2_factorizer.ext_trainer import VARIABLE, trainers_folder
 
 ECHO = {"bash": f'echo "${VARIABLE}"', "fish": f'echo "${VARIABLE}"', "powershell": f"$env:{VARIABLE}"}
 PROGRAM = {"bash": ["bash", "-c"], "fish": ["fish", "-c"], "powershell": ["pwsh", "-NoProfile", "-Command"]}

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from nnunetv2_factorizer.training.ext_trainer import VARIABLE, trainers_folder
+from nnunetv2_factorizer.ext_trainer import VARIABLE, trainers_folder
 
 
 class Workspace:

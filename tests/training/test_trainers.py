@@ -11,9 +11,9 @@ import torch
 from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
+from nnunetv2_factorizer.ext_trainer import trainers_folder
 from nnunetv2_factorizer.network import Factorizer
 from nnunetv2_factorizer.planning.architecture import CLASS_NAME, factorizer_kwargs
-from nnunetv2_factorizer.training.ext_trainer import trainers_folder
 from nnunetv2_factorizer.training.recipe import FactorizerRecipe
 
 CHOICES = {
