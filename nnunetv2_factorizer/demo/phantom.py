@@ -10,8 +10,8 @@ from scipy.ndimage import gaussian_filter
 
 CHANNELS = ("T1", "T1ce", "T2", "FLAIR")
 LABELS = {"background": 0, "oedema": 1, "core": 2}
-SHAPE = (20, 48, 48)
-SPACING = (6.0, 3.0, 3.0)
+SHAPE = (16, 40, 40)
+SPACING = (7.5, 3.6, 3.6)
 """In mm, in the order of the array: slices are twice as thick as their pixels are wide."""
 
 INTENSITIES = {

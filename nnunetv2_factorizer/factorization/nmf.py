@@ -1,10 +1,10 @@
 """Differentiable non-negative matrix factorization (Ashtari et al., 2023, section 3.1 and Algorithm 1)."""
 
-from contextlib import AbstractContextManager, nullcontext
-
 import torch
 from torch import Tensor, nn
 
+from nnunetv2_factorizer.factorization.matmul import matmul
+from nnunetv2_factorizer.factorization.precision import full_precision, without_autocast
 from nnunetv2_factorizer.factorization.rank_one import rank_one
 from nnunetv2_factorizer.factorization.solvers import SOLVERS
 
@@ -27,12 +27,23 @@ def factorize(x: Tensor, u0: Tensor, v0: Tensor, *, num_iters: int = 5, solver: 
     Raises:
         ValueError: `x` has a negative, infinite or NaN entry, or an argument is out of range.
     """
-    if not torch.isfinite(x).all():
-        raise ValueError("x has an entry that is NaN or infinite; NMF needs finite values.")
-    if (x < 0).any():
-        raise ValueError(f"x has a negative entry, {x.min().item():g}; NMF needs x >= 0, for example relu(x).")
-    _check_settings(tuple(x.shape[-2:]), u0.shape[-1], num_iters, solver)
-    return SOLVERS[solver](x, u0, v0, num_iters)
+    size, rank = tuple(x.shape[-2:]), u0.shape[-1]
+    _check_settings(size, rank, num_iters, solver)
+    for name, factor, length in (("u0", u0, size[0]), ("v0", v0, size[1])):
+        if factor.shape != (length, rank):
+            raise ValueError(
+                f"{name} must have the shape {(length, rank)} for matrices of {size} and rank {rank}, "
+                f"got {tuple(factor.shape)}."
+            )
+    wrong = x[~(torch.isfinite(x) & (x >= 0))]
+    if len(wrong):
+        raise ValueError(
+            f"x must be finite and non-negative, for example relu(x); {len(wrong)} of its {x.numel()} entries are not, "
+            f"the first is {wrong[0].item():g}."
+        )
+    with without_autocast(x):
+        x = full_precision(x)
+        return SOLVERS[solver](x, u0.to(x.dtype), v0.to(x.dtype), num_iters)
 
 
 class NMF(nn.Module):
@@ -72,34 +83,26 @@ class NMF(nn.Module):
 
         `v0` `(N, R)` stands in for the buffer where a window is smaller than the one the layer was made for.
         """
-        with _without_autocast(x):
-            x, v0 = self._full_precision(x, v0)
-            return SOLVERS[self.solver](x, self.u0.to(x.dtype), v0, self.num_iters)
+        with without_autocast(x):
+            x = full_precision(x)
+            v0 = self.v0 if v0 is None else v0
+            return SOLVERS[self.solver](x, self.u0.to(x.dtype), v0.to(x.dtype), self.num_iters)
 
     def reconstruct(self, u: Tensor, v: Tensor) -> Tensor:
         """The product `u v^T` `(..., M, N)`."""
-        return u @ v.mT
+        return matmul(u, v.mT)
 
     def forward(self, x: Tensor, v0: Tensor | None = None) -> Tensor:
         """The rank-R approximation of `x` `(..., M, N)`, in the data type of `x`. See `decompose` for `v0`."""
-        if not self.closed_form:
-            return self.reconstruct(*self.decompose(x, v0)).to(x.dtype)
-        with _without_autocast(x):
-            full, v0 = self._full_precision(x, v0)
-            return rank_one(full, v0, self.num_iters).to(x.dtype)
-
-    def _full_precision(self, x: Tensor, v0: Tensor | None) -> tuple[Tensor, Tensor]:
-        dtype = torch.promote_types(x.dtype, torch.float32)
-        return x.to(dtype), (self.v0 if v0 is None else v0).to(dtype)
+        with without_autocast(x):
+            if not self.closed_form:
+                return self.reconstruct(*self.decompose(x, v0)).to(x.dtype)
+            full = full_precision(x)
+            v0 = self.v0 if v0 is None else v0
+            return rank_one(full, v0.to(full.dtype), self.num_iters).to(x.dtype)
 
     def extra_repr(self) -> str:
         return f"size={self.size}, rank={self.rank}, num_iters={self.num_iters}, solver={self.solver!r}"
-
-
-def _without_autocast(x: Tensor) -> AbstractContextManager[None]:
-    if not torch.amp.is_autocast_available(x.device.type):  # such as the meta device
-        return nullcontext()
-    return torch.autocast(x.device.type, enabled=False)
 
 
 def _check_settings(size: tuple[int, ...], rank: int, num_iters: int, solver: str) -> None:

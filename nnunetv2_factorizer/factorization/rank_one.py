@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nnunetv2_factorizer.factorization.precision import without_autocast
+
 EPS = 1e-30
 """Keeps 0 / 0 out of the direction of an all-zero matrix."""
 
@@ -41,19 +43,25 @@ class _RankOne(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        x, v0, k, directions, norms = ctx.saved_tensors
-        u = directions[..., -1:]
-        s_t = x.mT @ u
-        q_t = grad.mT @ u
-        du = grad @ s_t + x @ q_t
-        dk = torch.zeros_like(k)
-        for step in range(directions.shape[-1] - 1, 0, -1):
-            dw = _normalise_backward(du, directions[..., step, None], norms[..., step, None])
-            dk = dk + dw @ directions[..., step - 1, None].mT
-            du = k @ dw
-        da = _normalise_backward(du, directions[..., :1], norms[..., :1])
-        outer = torch.cat([q_t, v0.expand_as(q_t)], dim=-1) @ torch.cat([u, da], dim=-1).mT
-        return (outer + x.mT @ (dk + dk.mT)).mT, None, None
+        # torch.compile would trace this under the autocast of the forward pass, in which K overflows.
+        with without_autocast(grad):
+            return _gradient(grad, *ctx.saved_tensors), None, None
+
+
+def _gradient(grad: Tensor, x: Tensor, v0: Tensor, k: Tensor, directions: Tensor, norms: Tensor) -> Tensor:
+    """`dX = u q + (dK + dK^T) X + da v0^T`, stepping back through the power iteration for `dK` and `da`."""
+    u = directions[..., -1:]
+    s_t = x.mT @ u
+    q_t = grad.mT @ u
+    du = grad @ s_t + x @ q_t
+    dk = torch.zeros_like(k)
+    for step in range(directions.shape[-1] - 1, 0, -1):
+        dw = _normalise_backward(du, directions[..., step, None], norms[..., step, None])
+        dk = dk + dw @ directions[..., step - 1, None].mT
+        du = k @ dw
+    da = _normalise_backward(du, directions[..., :1], norms[..., :1])
+    outer = torch.cat([q_t, v0.expand_as(q_t)], dim=-1) @ torch.cat([u, da], dim=-1).mT
+    return (outer + x.mT @ (dk + dk.mT)).mT
 
 
 def _power_iteration(k: Tensor, a: Tensor, num_iters: int) -> tuple[list[Tensor], list[Tensor]]:

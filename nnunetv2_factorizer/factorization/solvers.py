@@ -9,8 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-EPS = 1e-16
-"""Turns 0 / 0 into 0 in the multiplicative update, without touching any other float32 value."""
+from nnunetv2_factorizer.factorization.matmul import matmul
 
 Solver = Callable[[Tensor, Tensor, Tensor, int], tuple[Tensor, Tensor]]
 
@@ -29,8 +28,8 @@ def _hals_sweep(x: Tensor, u: Tensor, v: Tensor) -> Tensor:
     Where `g_r` has died (is all zero), `f_r` is set to ones, as in the original implementation: the product is the
     same, and the component comes back with the next update of `g_r`.
     """
-    a = x @ v
-    b = v.mT @ v
+    a = matmul(x, v)
+    b = matmul(v.mT, v)
     columns = list(u.expand(*a.shape).unbind(-1))
     for r in range(len(columns)):
         numerator = a[..., r]
@@ -40,17 +39,21 @@ def _hals_sweep(x: Tensor, u: Tensor, v: Tensor) -> Tensor:
         if len(columns) > 1:  # With one column the clamp never acts, and its gradient at 0 would be wrong.
             numerator = torch.relu(numerator)
         norm2 = b[..., r, r, None]
-        alive = norm2 > 0
-        columns[r] = torch.where(alive, numerator / torch.where(alive, norm2, 1.0), 1.0)
+        columns[r] = torch.where(norm2 > 0, _divide(numerator, norm2), 1.0)
     return torch.stack(columns, dim=-1)
 
 
 def multiplicative_update(x: Tensor, u: Tensor, v: Tensor, num_iters: int) -> tuple[Tensor, Tensor]:
     """Factors after `num_iters` multiplicative updates (Lee and Seung, 2001): `F <- F * (X G) / (F G^T G)`, then G."""
     for _ in range(num_iters):
-        u = u * (x @ v) / (u @ (v.mT @ v) + EPS)
-        v = v * (x.mT @ u) / (v @ (u.mT @ u) + EPS)
+        u = _divide(u * matmul(x, v), matmul(u, matmul(v.mT, v)))
+        v = _divide(v * matmul(x.mT, u), matmul(v, matmul(u.mT, u)))
     return u, v
+
+
+def _divide(numerator: Tensor, denominator: Tensor) -> Tensor:
+    """The quotient; where the denominator is 0 the numerator is, too, and so is the result."""
+    return numerator / torch.where(denominator > 0, denominator, 1.0)
 
 
 SOLVERS: dict[str, Solver] = {"hals": hals, "mu": multiplicative_update}

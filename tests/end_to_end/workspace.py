@@ -30,7 +30,8 @@ class Workspace:
             "nnUNet_preprocessed": str(self.folder / "preprocessed"),
             "nnUNet_results": str(self.folder / "results"),
             VARIABLE: os.pathsep.join([str(trainers_folder()), str(Path(__file__).parent / "trainers")]),
-            "nnUNet_n_proc_DA": "1",
+            # nnU-Net's planner needs at least 1, and a training that is killed leaves its workers behind.
+            "nnUNet_n_proc_DA": "0" if command[0] == "nnUNetv2_train" else "1",
             "nnUNet_def_n_proc": "2",
         }
         program = str(Path(sys.executable).parent / command[0])

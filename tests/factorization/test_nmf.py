@@ -176,9 +176,33 @@ def test_wrong_arguments_are_named(arguments: dict, message: str) -> None:
         NMF(**{"size": (8, 64)} | arguments)
 
 
-@pytest.mark.parametrize(("value", "message"), [(-0.5, "negative entry, -0.5"), (float("nan"), "NaN or infinite")])
+@pytest.mark.parametrize(
+    ("value", "message"), [(-0.5, "the first is -0.5"), (float("nan"), "the first is nan"), (float("inf"), "is inf")]
+)
 def test_public_function_refuses_wrong_values(value: float, message: str) -> None:
     x = torch.rand(2, 4, 6)
     x[1, 2, 3] = value
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=f"x must be finite and non-negative.*1 of its 48 entries.*{message}"):
         factorize(x, torch.rand(4, 1), torch.rand(6, 1))
+
+
+@pytest.mark.parametrize(("u0", "v0", "name"), [((1, 2), (6, 2), "u0"), ((4, 2), (5, 2), "v0")])
+def test_public_function_refuses_factors_of_another_shape(u0: tuple, v0: tuple, name: str) -> None:
+    with pytest.raises(ValueError, match=rf"{name} must have the shape \(\d, 2\) for matrices of \(4, 6\)"):
+        factorize(torch.rand(4, 6), torch.rand(u0), torch.rand(v0))
+
+
+@pytest.mark.parametrize(("rank", "solver"), [(1, "hals"), (2, "hals"), (2, "mu")])
+def test_compiled_gradient_is_in_float32_under_autocast(rank: int, solver: str) -> None:
+    """nnU-Net compiles and trains in fp16; in half precision `X X^T` of such a window overflows."""
+    nmf = NMF((8, 512), rank, 5, solver)
+    x = (20 * torch.relu(torch.randn(3, 8, 512))).half().requires_grad_()
+    grad = 1024 * torch.randn(3, 8, 512).half()
+    gradients = []
+    for layer in (nmf, torch.compile(nmf, fullgraph=True, backend="aot_eager")):
+        with torch.autocast("cpu", dtype=torch.float16):
+            y = layer(x)
+        gradients.append(torch.autograd.grad(y, x, grad)[0])
+    torch.compiler.reset()
+    assert torch.isfinite(gradients[1]).all()
+    assert relative_error(gradients[1], gradients[0]) < 1e-3
