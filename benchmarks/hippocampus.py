@@ -33,15 +33,18 @@ CONFIGURATION = "3d_fullres"
 ITERATIONS_PER_EPOCH = 50
 
 
+def result_file(out: Path, trainer_name: str, batch_size: int, iterations: int, seed: int) -> Path:
+    return out / f"{trainer_name}_{iterations}x{batch_size}_seed{seed}.json"
+
+
 def train(trainer_name: str, dataset_id: int, batch_size: int, iterations: int, seed: int, out: Path) -> None:
-    """Trains and validates one trainer in this process and writes `OUT/TRAINER.json`."""
+    """Trains and validates one trainer in this process and writes its file into `out`."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
     plans_name = prepare(dataset_id, batch_size)
-    trainer = get_trainer_from_args(
-        str(dataset_id), CONFIGURATION, 0, trainer_name, plans_name, False, torch.device("cpu")
-    )
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    trainer = get_trainer_from_args(str(dataset_id), CONFIGURATION, 0, trainer_name, plans_name, False, device)
     trainer.num_iterations_per_epoch = ITERATIONS_PER_EPOCH
     trainer.num_val_iterations_per_epoch = 2
     trainer.num_epochs = iterations // ITERATIONS_PER_EPOCH
@@ -58,14 +61,15 @@ def train(trainer_name: str, dataset_id: int, batch_size: int, iterations: int, 
         "dice": {label: values["Dice"] for label, values in summary["mean"].items()},
         "mean_dice": summary["foreground_mean"]["Dice"],
     }
-    (out / f"{trainer_name}.json").write_text(json.dumps(result, indent=2))
+    result_file(out, trainer_name, batch_size, iterations, seed).write_text(json.dumps(result, indent=2))
 
 
 def prepare(dataset_id: int, batch_size: int) -> str:
     """Plans and preprocesses where that is not done yet, and gives the name of the plans with this batch size."""
     folder = Path(nnUNet_preprocessed) / maybe_convert_to_dataset_name(dataset_id)
     if not (folder / f"nnUNetPlans_{CONFIGURATION}").is_dir():
-        command = ["nnUNetv2_plan_and_preprocess", "-d", str(dataset_id), "-c", CONFIGURATION, "-np", "2", "-npfp", "2"]
+        program = str(Path(sys.executable).parent / "nnUNetv2_plan_and_preprocess")
+        command = [program, "-d", str(dataset_id), "-c", CONFIGURATION, "-np", "2", "-npfp", "2"]
         subprocess.run(command, check=True, env=os.environ | {"nnUNet_n_proc_DA": "1"})
     plans = json.loads((folder / "nnUNetPlans.json").read_text())
     plans["plans_name"] = f"nnUNetPlans_batch{batch_size}"
@@ -76,20 +80,22 @@ def prepare(dataset_id: int, batch_size: int) -> str:
 
 def print_table(out: Path) -> None:
     results = [json.loads(path.read_text()) for path in sorted(out.glob("nnUNetTrainer*.json"))]
-    results.sort(key=lambda r: TRAINERS.index(r["trainer"]) if r["trainer"] in TRAINERS else len(TRAINERS))
+    results.sort(key=lambda r: (r["iterations"], r["batch_size"], r["seed"], TRAINERS.index(r["trainer"])))
     labels = list(results[0]["dice"])
-    print(f"| trainer | parameters | {' | '.join(f'Dice label {label}' for label in labels)} | mean Dice |")
-    print("| --- " * (len(labels) + 3) + "|")
+    columns = " | ".join(f"Dice label {label}" for label in labels)
+    print(f"| trainer | parameters | iterations x batch | {columns} | mean Dice |")
+    print("| --- " * (len(labels) + 4) + "|")
     for r in results:
         dice = " | ".join(f"{r['dice'][label]:.3f}" for label in labels)
-        print(f"| `{r['trainer']}` | {r['parameters'] / 1e6:.2f} M | {dice} | {r['mean_dice']:.3f} |")
+        budget = f"{r['iterations']} x {r['batch_size']}"
+        print(f"| `{r['trainer']}` | {r['parameters'] / 1e6:.2f} M | {budget} | {dice} | {r['mean_dice']:.3f} |")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("action", choices=("train", "train-one", "table"))
     parser.add_argument("-o", type=Path, required=True, help="folder of the results, one JSON file a trainer")
-    parser.add_argument("-tr", nargs="+", default=list(TRAINERS), help="trainers, default: all five")
+    parser.add_argument("-tr", nargs="+", choices=TRAINERS, default=list(TRAINERS), help="trainers, default: all five")
     parser.add_argument("-d", type=int, default=4, help="dataset id, default: 4")
     parser.add_argument("-b", type=int, default=2, help="batch size, default: 2")
     parser.add_argument("--iterations", type=int, default=1000, help="default: 1000")
@@ -105,7 +111,7 @@ def main() -> None:
         train(args.tr[0], args.d, args.b, args.iterations, args.seed, args.o)
         return
     for trainer_name in args.tr:
-        if not (args.o / f"{trainer_name}.json").exists():
+        if not result_file(args.o, trainer_name, args.b, args.iterations, args.seed).exists():
             arguments = [a if a != "train" else "train-one" for a in sys.argv]
             subprocess.run([sys.executable, *arguments, "-tr", trainer_name], check=True)
 

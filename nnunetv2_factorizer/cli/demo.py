@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from nnunetv2_factorizer.demo.pipeline import dice_table, run_pipeline
-from nnunetv2_factorizer.demo.raw_data import link_dataset, make_phantom
+from nnunetv2_factorizer.demo.raw_data import check_dataset, link_dataset, make_phantom
 
 
 def main() -> None:
@@ -31,15 +31,21 @@ def main() -> None:
         "its last cases are held back to be predicted",
     )
     args = parser.parse_args()
+    if args.dataset:
+        args.dataset = args.dataset.resolve()
+        try:
+            check_dataset(args.dataset)
+        except ValueError as error:
+            raise SystemExit(str(error)) from error
+    if args.keep and args.keep.exists() and (not args.keep.is_dir() or any(args.keep.iterdir())):
+        raise SystemExit(f"--keep {args.keep}: the folder is not empty. Give a new one, or empty it yourself.")
     work = args.keep or Path(tempfile.mkdtemp(prefix="factorizer_demo_"))
-    if work.exists() and (not work.is_dir() or any(work.iterdir())):
-        raise SystemExit(f"--keep {work}: the folder is not empty. Give a new one, or empty it yourself.")
     (work / "raw").mkdir(parents=True)
     try:
         dataset = link_dataset(args.dataset, work / "raw") if args.dataset else make_phantom(work / "raw")
         commands = run_pipeline(work, dataset)
         dice = dice_table(work, dataset)
-    except (ValueError, RuntimeError) as error:
+    except RuntimeError as error:
         raise SystemExit(f"{error}\nWhat there is so far: {work}") from error
     _report(work, dataset, commands, dice, kept=args.keep is not None)
     if args.keep is None:

@@ -23,12 +23,7 @@ def main() -> None:
         raise SystemExit(
             f"-np takes one number or {len(args.c)}, one for each of -c {' '.join(args.c)}; got {args.np}."
         )
-    planner = PLANNERS[args.pl]
-    plans_name = args.overwrite_plans_name
-    if args.matricize is not None:
-        planner = partial(planner, matricize=args.matricize)
-        if args.matricize != "swin" and plans_name is None:
-            plans_name = f"nnUNet{args.matricize.capitalize()}FactorizerPlans"
+    planner = partial(PLANNERS[args.pl], matricize=args.matricize)
 
     print("Fingerprint extraction...")
     extract_fingerprints(
@@ -47,13 +42,13 @@ def main() -> None:
                 planner,
                 args.gpu_memory_target,
                 overwrite_target_spacing=args.overwrite_target_spacing,
-                overwrite_plans_name=plans_name,
+                overwrite_plans_name=args.overwrite_plans_name,
             )
+            if not args.no_pp:
+                print("Preprocessing...")
+                preprocess_missing(dataset_id, name, args.c, processes, args.verbose, not args.no_pbar)
         except FileExistsError as error:
             raise SystemExit(str(error)) from error
-        if not args.no_pp:
-            print("Preprocessing...")
-            preprocess_missing(dataset_id, name, args.c, processes, args.verbose, not args.no_pbar)
         print(f"Done. Train with: nnUNetv2_train {dataset_id} CONFIGURATION FOLD -p {name} -tr nnUNetTrainerFactorizer")
 
 

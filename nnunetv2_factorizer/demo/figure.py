@@ -21,7 +21,7 @@ def save_figure(
     """
     figure = Figure(figsize=(9, 3 * len(cases) + 0.4), layout="constrained")
     axes = figure.subplots(len(cases), 3, squeeze=False)
-    colours = matplotlib.color_sequences["Set1"]
+    colours = [matplotlib.color_sequences["Set1"][i % 9] for i in range(len(labels))]
     for row, (name, (image, truth, prediction)) in zip(axes, cases.items(), strict=True):
         z = int((truth > 0).sum((1, 2)).argmax())
         columns = {"image": None, "truth": truth[z], "prediction": prediction[z]}

@@ -14,11 +14,11 @@ from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from
 from tqdm import tqdm
 
 from nnunetv2_factorizer.demo.figure import save_figure
+from nnunetv2_factorizer.demo.trainers.nnUNetTrainerFactorizerDemo import nnUNetTrainerFactorizerDemo
 from nnunetv2_factorizer.ext_trainer import VARIABLE, trainers_folder
 
-TRAINER = "nnUNetTrainerFactorizerDemo"
+TRAINER = nnUNetTrainerFactorizerDemo.__name__
 PLANS = "nnUNetPlans"
-EPOCHS = 8
 
 
 def run_pipeline(work: Path, dataset: str) -> list[str]:
@@ -39,7 +39,7 @@ def run_pipeline(work: Path, dataset: str) -> list[str]:
     model = ["-d", dataset_id, "-f", "0", "-tr", TRAINER, "-p", PLANS]
     (work / "logs").mkdir()
     commands: list[str] = []
-    with tqdm(total=5, bar_format="{desc:<22} {bar} {n_fmt}/{total_fmt} [{elapsed}]") as bar:
+    with tqdm(total=6, bar_format="{desc:<22} {bar} {n_fmt}/{total_fmt} [{elapsed}]") as bar:
 
         def step(description: str, command: list[str]) -> None:
             bar.set_description_str(description)
@@ -50,12 +50,12 @@ def run_pipeline(work: Path, dataset: str) -> list[str]:
         def show_epoch(line: str) -> None:
             match = re.search(r": Epoch (\d+)\s*$", line)
             if match:
-                _set(bar, 1 + int(match[1]) / EPOCHS)
+                _set(bar, 2 + int(match[1]) / nnUNetTrainerFactorizerDemo.epochs)
 
-        step("plan and preprocess", ["nnUNetv2_plan_and_preprocess", "-d", dataset_id, "-c", "2d", "3d_fullres",
-             "-np", "2", "-npfp", "2", "--no_pbar"])  # fmt: skip
+        step("plan", ["nnUNetv2_plan_and_preprocess", "-d", dataset_id, "-npfp", "2", "--no_pp", "--no_pbar"])
         plans = load_json(str(base / f"{PLANS}.json"))
         configuration = "3d_fullres" if "3d_fullres" in plans["configurations"] else "2d"
+        step("preprocess", ["nnUNetv2_preprocess", "-d", dataset_id, "-c", configuration, "-np", "2", "--no_pbar"])
         step("train", ["nnUNetv2_train", dataset_id, configuration, "0", "-tr", TRAINER, "-p", PLANS,
              "-device", device])  # fmt: skip
         step("predict unseen cases", ["nnUNetv2_predict", "-i", str(raw / "imagesTs"), "-o", predictions, *model,
@@ -64,7 +64,7 @@ def run_pipeline(work: Path, dataset: str) -> list[str]:
              "-djfile", str(raw / "dataset.json"), "-pfile", str(base / f"{PLANS}.json")])  # fmt: skip
         bar.set_description_str("draw")
         _draw(raw, work)
-        _set(bar, 5)
+        _set(bar, 6)
     return commands
 
 

@@ -9,6 +9,8 @@ from nnunetv2_factorizer.demo.phantom import write_dataset
 
 PHANTOM = "Dataset999_FactorizerPhantom"
 HELD_BACK = 5
+FOLDS = 5
+"""nnU-Net splits the training cases in as many."""
 
 
 def make_phantom(raw: Path) -> str:
@@ -17,21 +19,30 @@ def make_phantom(raw: Path) -> str:
     return PHANTOM
 
 
+def check_dataset(dataset: Path) -> None:
+    """Checks that `link_dataset` can use a folder, without writing anything.
+
+    Raises:
+        ValueError: it is not a raw data set, or has too few cases to hold one back and still split in five.
+    """
+    path = dataset / "dataset.json"
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist. --dataset takes a folder in nnU-Net's raw format, DatasetXXX_NAME.")
+    if not (dataset.name.startswith("Dataset") and dataset.name[7:10].isdigit()):
+        raise ValueError(f"the folder must be named DatasetXXX_NAME with three digits XXX, got {dataset.name}.")
+    cases = get_filenames_of_train_images_and_targets(str(dataset))
+    if len(cases) <= FOLDS:
+        raise ValueError(f"{dataset} has {len(cases)} training cases; at least {FOLDS + 1} are needed.")
+
+
 def link_dataset(dataset: Path, raw: Path) -> str:
     """Links a data set into nnU-Net's raw folder with its last cases moved to the test set; gives its name.
 
     The data set itself is only read.
-
-    Raises:
-        ValueError: the folder is not a raw data set, or has too few cases to hold some back and still split in five.
     """
-    description = _read_description(dataset)
-    cases = get_filenames_of_train_images_and_targets(str(dataset), description)
-    if len(cases) < 6:
-        raise ValueError(
-            f"{dataset} has {len(cases)} training cases; at least 6 are needed, 5 folds and one to predict."
-        )
-    test = sorted(cases)[-min(HELD_BACK, len(cases) - 5) :]
+    description = json.loads((dataset / "dataset.json").read_text())
+    cases = get_filenames_of_train_images_and_targets(str(dataset))
+    test = sorted(cases)[-min(HELD_BACK, len(cases) - FOLDS) :]
     target = raw / dataset.name
     for folder in ("imagesTr", "labelsTr", "imagesTs", "labelsTs"):
         (target / folder).mkdir(parents=True)
@@ -45,12 +56,3 @@ def link_dataset(dataset: Path, raw: Path) -> str:
     description["numTraining"] = len(cases) - len(test)
     (target / "dataset.json").write_text(json.dumps(description, indent=2))
     return dataset.name
-
-
-def _read_description(dataset: Path) -> dict:
-    path = dataset / "dataset.json"
-    if not path.is_file():
-        raise ValueError(f"{path} does not exist. --dataset takes a folder in nnU-Net's raw format, DatasetXXX_NAME.")
-    if not (dataset.name.startswith("Dataset") and dataset.name[7:10].isdigit()):
-        raise ValueError(f"the folder must be named DatasetXXX_NAME with three digits XXX, got {dataset.name}.")
-    return json.loads(path.read_text())

@@ -11,6 +11,7 @@ from torch.nn.modules.conv import _ConvNd
 from nnunetv2_factorizer.network.memory import feature_map_size
 from nnunetv2_factorizer.network.settings import (
     BlockSettings,
+    check_count,
     parse_conv_op,
     parse_strides,
     per_axis,
@@ -115,6 +116,9 @@ class Factorizer(nn.Module):
         ]
         n_blocks = per_stage("n_blocks_per_stage", n_blocks_per_stage, n_stages)
         n_blocks_decoder = per_stage("n_blocks_per_stage_decoder", n_blocks_per_stage_decoder, n_stages - 1)
+        for name, numbers in (("n_blocks_per_stage", n_blocks), ("n_blocks_per_stage_decoder", n_blocks_decoder)):
+            for number in numbers:
+                check_count(name, number)
         self.encoder = Encoder(input_channels, stages, parsed_strides, n_blocks, position_embedding)
         self.decoder = Decoder(num_classes, stages, parsed_strides, n_blocks_decoder, deep_supervision)
         self._stages = stages

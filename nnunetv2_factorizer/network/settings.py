@@ -4,6 +4,7 @@ import pydoc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
+from numbers import Integral
 from typing import Any
 
 from torch import nn
@@ -44,6 +45,12 @@ class BlockSettings:
     local_path: str
 
     def __post_init__(self) -> None:
+        for name, number in (("features_per_stage", self.channels), ("head_dim", self.head_dim)):
+            check_count(name, number)
+        for number in self.window:
+            check_count("window_size", number)
+        if self.mlp_ratio < 0:
+            raise ValueError(f"mlp_ratio must be 0 (no MLP) or positive, got {self.mlp_ratio}.")
         _check_choice("matricize", self.matricize, MATRICIZE)
         _check_choice("solver", self.solver, tuple(SOLVERS))
         _check_choice("local_path", self.local_path, LOCAL_PATHS)
@@ -54,21 +61,23 @@ class BlockSettings:
                 f"head_dim must divide the channels of its stage, {self.channels} (features_per_stage), "
                 f"got {self.head_dim}."
             )
-        if min(self.window) < 1:
-            raise ValueError(f"window_size must be at least 1 voxel on each axis, got {self.window}.")
 
 
 def parse_conv_op(conv_op: str | type[_ConvNd]) -> Any:
     """`torch.nn.Conv3d` from itself or from its dotted name, as nnU-Net's plans hold it."""
-    located = pydoc.locate(conv_op) if isinstance(conv_op, str) else conv_op
-    if located not in TRANSPOSED:
+    located: Any = pydoc.locate(conv_op) if isinstance(conv_op, str) else conv_op
+    if not isinstance(located, type) or located not in TRANSPOSED:
         raise ValueError(f"conv_op must be torch.nn.Conv1d, Conv2d or Conv3d or its dotted name, got {conv_op!r}.")
     return located
 
 
 def parse_strides(strides: Any, n_stages: int, num_axes: int) -> list[tuple[int, ...]]:
     """One tuple of strides a stage, from one number a stage or one list of numbers a stage."""
-    return [per_axis("strides", s, num_axes) for s in per_stage("strides", strides, n_stages)]
+    parsed = [per_axis("strides", s, num_axes) for s in per_stage("strides", strides, n_stages)]
+    for stride in parsed:
+        for number in stride:
+            check_count("strides", number)
+    return parsed
 
 
 def per_stage(name: str, value: Any, n_stages: int) -> list[Any]:
@@ -83,10 +92,10 @@ def per_stage(name: str, value: Any, n_stages: int) -> list[Any]:
 def per_axis(name: str, value: Any, num_axes: int) -> tuple[int, ...]:
     """`value` once for each spatial axis: a list has one entry an axis already, a number is repeated."""
     if not isinstance(value, (list, tuple)):
-        return (int(value),) * num_axes
+        return (value,) * num_axes
     if len(value) != num_axes:
         raise ValueError(f"{name} must be one number or {num_axes} numbers, one an axis, got {list(value)}.")
-    return tuple(int(v) for v in value)
+    return tuple(value)
 
 
 def stage_sizes(patch_size: Sequence[int] | None, strides: list[tuple[int, ...]]) -> list[tuple[int, ...] | None]:
@@ -102,6 +111,12 @@ def stage_sizes(patch_size: Sequence[int] | None, strides: list[tuple[int, ...]]
         patch_size = tuple(p // s for p, s in zip(patch_size, stride, strict=True))
         sizes.append(patch_size)
     return sizes
+
+
+def check_count(name: str, value: Any) -> None:
+    """Raises a `ValueError` where a number that counts something is not a whole one from 1."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}.")
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

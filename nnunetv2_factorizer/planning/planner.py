@@ -1,6 +1,7 @@
 """Plans that name a Factorizer: nnU-Net's own planning, with the network replaced and its memory counted."""
 
 import json
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -38,7 +39,7 @@ class FactorizerPlanner(ExperimentPlanner):
         dataset_name_or_id: of a data set whose fingerprint is extracted.
         gpu_memory_target_in_gb: memory of the GPU that the plans are for, in GB.
         preprocessor_name: nnU-Net's preprocessor class.
-        plans_name: name of the plans file; None for that of the preset.
+        plans_name: name of the plans file; None for that of the preset, with `matricize` in it where that differs.
         overwrite_target_spacing: of `3d_fullres`, in mm.
         suppress_transpose: keep the order of the axes.
         matricize: in place of the one in `choices`.
@@ -61,12 +62,18 @@ class FactorizerPlanner(ExperimentPlanner):
             dataset_name_or_id,
             gpu_memory_target_in_gb,
             preprocessor_name,
-            plans_name or self.default_plans_name,
+            plans_name or self._default_plans_name(matricize),
             overwrite_target_spacing,
             suppress_transpose,
         )
         if matricize is not None:
             self.choices = self.choices | {"matricize": matricize}  # type: ignore[misc]
+
+    @classmethod
+    def _default_plans_name(cls, matricize: str | None) -> str:
+        if matricize in (None, cls.choices["matricize"]):
+            return cls.default_plans_name
+        return cls.default_plans_name.replace("Factorizer", f"{matricize.capitalize()}Factorizer")
 
     def static_estimate_VRAM_usage(  # noqa: N802
         self,
@@ -103,25 +110,35 @@ class FactorizerPlanner(ExperimentPlanner):
         if not path.exists():  # Then nnU-Net will find the data there, as it finds those of its other planners.
             stock = self.overwrite_target_spacing is None and self.preprocessor_name == "DefaultPreprocessor"
             return stock and configuration in ("2d", "3d_fullres")
-        theirs = load_json(str(path))["configurations"].get(configuration, {})
-        ours = json.loads(json.dumps({key: plan[key] for key in PREPROCESSING_KEYS}, default=_plain))
-        return all(theirs.get(key) == ours[key] for key in PREPROCESSING_KEYS)
+        theirs = load_json(str(path))
+        ours = {
+            "transpose_forward": self.determine_transpose()[0],
+            "image_reader_writer": self.determine_reader_writer().__name__,
+            "foreground_intensity_properties_per_channel": self.dataset_fingerprint[
+                "foreground_intensity_properties_per_channel"
+            ],
+            "configurations": {configuration: {key: plan[key] for key in PREPROCESSING_KEYS}},
+        }
+        ours = _as_json(ours)
+        their_configuration = theirs["configurations"].get(configuration, {})
+        theirs["configurations"] = {configuration: {key: their_configuration.get(key) for key in PREPROCESSING_KEYS}}
+        return ours == {key: theirs[key] for key in ours}
 
     def save_plans(self, plans: dict[str, Any]) -> None:
         """As nnU-Net, but a plans file that says something else is left alone.
 
         Raises:
-            FileExistsError: the file exists with other settings for one of these configurations.
+            FileExistsError: the file exists with other settings, of the data set or of one of these configurations.
         """
         path = self._plans_file(self.plans_identifier)
-        recursive_fix_for_json_export(plans)
         if path.exists():
-            old = load_json(str(path))
-            new = json.loads(json.dumps(plans))
-            differing = [c for c, plan in new["configurations"].items() if old["configurations"].get(c, plan) != plan]
+            old, new = load_json(str(path)), _as_json(plans)
+            old_configurations, new_configurations = old.pop("configurations"), new.pop("configurations")
+            differing = [key for key in new if old.get(key) != new[key]]
+            differing += [c for c, plan in new_configurations.items() if old_configurations.get(c, plan) != plan]
             if differing:
                 raise FileExistsError(
-                    f"{path} exists and holds other settings for {', '.join(differing)}. Nothing was changed. "
+                    f"{path} exists and says something else about {', '.join(differing)}. The file was not changed. "
                     "Give the new plans a name of their own (-overwrite_plans_name NAME), or delete the file."
                 )
         super().save_plans(plans)
@@ -130,6 +147,8 @@ class FactorizerPlanner(ExperimentPlanner):
         return Path(str(nnUNet_preprocessed)) / self.dataset_name / f"{plans_name}.json"
 
 
-def _plain(value: Any) -> Any:
-    """NumPy arrays and numbers as JSON has them."""
-    return value.tolist()
+def _as_json(plans: dict[str, Any]) -> dict[str, Any]:
+    """As it comes back from a file: lists in place of tuples and arrays, plain numbers."""
+    plans = deepcopy(plans)
+    recursive_fix_for_json_export(plans)
+    return json.loads(json.dumps(plans))

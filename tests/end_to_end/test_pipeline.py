@@ -117,7 +117,7 @@ def test_plans_that_say_something_else_are_not_overwritten(phantom: Workspace) -
     assert phantom.plans("nnUNetGlobalFactorizerPlans") == before
     other = phantom.run(*command, "-overwrite_plans_name", "nnUNetPlans", check=False)
     assert other.returncode == 1
-    assert "nnUNetPlans.json exists and holds other settings for" in other.stderr
+    assert "nnUNetPlans.json exists and says something else about" in other.stderr
     assert "-overwrite_plans_name NAME" in other.stderr
     assert "PlainConvUNet" in phantom.plans("nnUNetPlans")["configurations"]["2d"]["architecture"]["network_class_name"]
 

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -107,11 +107,18 @@ def test_importing_a_trainer_leaves_nothing_of_the_package_out_of_place() -> Non
 
 
 @pytest.mark.parametrize("is_ddp", [False, True])
-def test_loss_weights_are_the_papers(monkeypatch: pytest.MonkeyPatch, is_ddp: bool, tmp_path: Path) -> None:
+def test_loss_weights_are_the_papers(is_ddp: bool) -> None:
     trainer = FactorizerRecipe.__new__(FactorizerRecipe)
-    trainer.enable_deep_supervision, trainer.is_ddp = True, is_ddp
-    stock = torch.nn.Module()
-    stock.weight_factors = (0.5, 0.3, 0.15, 0.05, 0.0)
-    monkeypatch.setattr(FactorizerRecipe.__mro__[1], "_build_loss", lambda self: stock)
-    unused = 1e-6 if is_ddp else 0.0
-    assert trainer._build_loss().weight_factors == (1.0, 0.5, 0.25, unused, unused)
+    trainer.enable_deep_supervision, trainer.is_ddp, trainer.device = True, is_ddp, torch.device("cpu")
+    trainer.label_manager = SimpleNamespace(has_regions=False, ignore_label=None)
+    trainer.configuration_manager = SimpleNamespace(
+        batch_dice=False, pool_op_kernel_sizes=[[1, 1, 1]] + [[2, 2, 2]] * 4
+    )
+    loss = trainer._build_loss()
+    outputs = [torch.randn(1, 3, s, s, s) for s in (8, 4, 2, 1)]
+    targets = [torch.randint(3, (1, 1, s, s, s)) for s in (8, 4, 2, 1)]
+    # The Dice term of data-parallel training asks the process group; cross-entropy alone tells the weights.
+    loss.loss.weight_dice = 0
+    each = [float(loss.loss.ce(o, t)) for o, t in zip(outputs, targets, strict=True)]
+    expected = each[0] + 0.5 * each[1] + 0.25 * each[2] + (1e-6 * each[3] if is_ddp else 0)
+    assert float(loss(outputs, targets)) == pytest.approx(expected, rel=1e-7 if is_ddp else 1e-6)
