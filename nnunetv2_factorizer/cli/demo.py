@@ -39,7 +39,7 @@ def main() -> None:
             raise SystemExit(str(error)) from error
     if args.keep and args.keep.exists() and (not args.keep.is_dir() or any(args.keep.iterdir())):
         raise SystemExit(f"--keep {args.keep}: the folder is not empty. Give a new one, or empty it yourself.")
-    work = args.keep or Path(tempfile.mkdtemp(prefix="factorizer_demo_"))
+    work = args.keep.resolve() if args.keep else Path(tempfile.mkdtemp(prefix="factorizer_demo_"))
     (work / "raw").mkdir(parents=True)
     try:
         dataset = link_dataset(args.dataset, work / "raw") if args.dataset else make_phantom(work / "raw")
