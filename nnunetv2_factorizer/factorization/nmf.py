@@ -1,4 +1,4 @@
-"""Differentiable non-negative matrix factorization (Ashtari et al., 2023, section 3.1 and Algorithm 1)."""
+"""Differentiable non-negative matrix factorization (Ashtari et al., Medical Image Analysis 84, 2023)."""
 
 import torch
 from torch import Tensor, nn

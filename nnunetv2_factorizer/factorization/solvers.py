@@ -1,7 +1,7 @@
 """The two iterative solvers of the non-negative matrix factorization `X ~ F G^T`.
 
 Shapes: `x` is `(..., M, N)`, `u` (the paper's F) is `(..., M, R)`, `v` (its G) is `(..., N, R)`.
-Every leading dimension is a batch dimension, and everything here is differentiable with plain autograd.
+Every leading dimension is a batch dimension, and everything here is differentiable.
 """
 
 from collections.abc import Callable

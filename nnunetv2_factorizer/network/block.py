@@ -13,7 +13,7 @@ from nnunetv2_factorizer.network.settings import BlockSettings
 class WrappedNMF(nn.Module):
     """Pointwise linear, matricize, ReLU, NMF, back to an image, pointwise linear, on `(B, C, *S)`.
 
-    With `nmf=False` the factorization is the identity, the ablation of the paper's table 3.
+    With `nmf=False` the factorization is the identity, one of the paper's ablations.
     """
 
     def __init__(self, settings: BlockSettings) -> None:
@@ -39,7 +39,7 @@ class FactorizerBlock(nn.Module):
     """`y = x + WrappedNMF(LayerNorm(x))`, `z = y + MLP(LayerNorm(y))` on `(B, C, *S)`.
 
     With `local_path="depthwise"` a residual depthwise convolution over 3 voxels an axis comes first (ours).
-    With `mlp_ratio=0` the MLP is left out, the ablation of the paper's table 4.
+    With `mlp_ratio=0` the MLP is left out, another of its ablations.
     """
 
     def __init__(self, settings: BlockSettings) -> None:

@@ -1,4 +1,4 @@
-"""The Factorizer, a U-shaped network of NMF blocks (Ashtari et al., Medical Image Analysis 84, 2023, figure 1)."""
+"""The Factorizer, a U-shaped network of NMF blocks (Ashtari et al., Medical Image Analysis 84, 2023)."""
 
 from collections.abc import Sequence
 from math import prod

@@ -1,6 +1,6 @@
 """How the paper trains a Factorizer, in the hooks of nnU-Net's trainer.
 
-Optimiser, schedule, length and loss weights are the paper's (section 4.2); the loss itself, augmentation, sampling
+Optimiser, schedule, length and loss weights are the paper's; the loss itself, augmentation, sampling
 and validation stay nnU-Net's.
 """
 
