@@ -80,9 +80,9 @@ def measure_memory(name: str, patch: list[int], batch: int, features: list[int])
     network = build(name, patch, features)
     x = torch.randn(batch, 1, *patch, device=device())
     if device().type == "cuda":
-        before = torch.cuda.memory_allocated()
+        allocated = torch.cuda.memory_allocated()
         step(network, x)
-        return (torch.cuda.max_memory_allocated() - before) / 2**20
+        return (torch.cuda.max_memory_allocated() - allocated) / 2**20
     Path("/proc/self/clear_refs").write_text("5")  # Linux: forget the peak of the imports
     before = resident_mib("VmRSS")
     step(network, x)
