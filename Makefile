@@ -24,8 +24,9 @@ test: lint
 test-all: lint
 	$(BIN)/python -m pytest -m ''
 
-# The table of benchmarks/REPORT.md: hours on a CPU, see there for the environment it needs.
+# The tables of benchmarks/REPORT.md: hours on a CPU, see there for the environment it needs.
 bench: .venv/installed
 	$(BIN)/python benchmarks/training_step.py
+	$(BIN)/python benchmarks/factorization.py
 	$(BIN)/python benchmarks/hippocampus.py train -o results/hippocampus
 	$(BIN)/python benchmarks/hippocampus.py table -o results/hippocampus

@@ -12,6 +12,7 @@ class nnUNetTrainerFactorizerDemo(nnUNetTrainerConvFactorizer):
 
     epochs = 8
 
+    # nnU-Net looks the arguments of its own constructor up by the names of this signature: *args would not do.
     def __init__(
         self,
         plans: dict[str, Any],
