@@ -1,7 +1,7 @@
 """Accuracy on real MRI: nnU-Net's default network and the Factorizers on the hippocampus data, same budget.
 
-    python benchmarks/hippocampus.py train -o OUT [-tr TRAINER ...]   train and validate each trainer, one after another
-    python benchmarks/hippocampus.py table -o OUT                     print the table of what OUT holds
+    python -m benchmarks.hippocampus train -o OUT [-tr TRAINER ...]   train and validate each trainer, one after another
+    python -m benchmarks.hippocampus table -o OUT                     print the table of what OUT holds
 
 Every training is nnU-Net's own: its trainer classes, augmentation, sampling, loss and validation on fold 0 of
 `3d_fullres`, with the batch size and the number of iterations given here. The environment variables of nnU-Net must
@@ -15,11 +15,13 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from nnunetv2.paths import nnUNet_preprocessed
 from nnunetv2.run.run_training import get_trainer_from_args
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
 
 TRAINERS = (
@@ -39,29 +41,34 @@ def result_file(out: Path, trainer_name: str, batch_size: int, iterations: int, 
 
 def train(trainer_name: str, dataset_id: int, batch_size: int, iterations: int, seed: int, out: Path) -> None:
     """Trains and validates one trainer in this process and writes its file into `out`."""
+    plans_name = prepare(dataset_id, batch_size)
+    trainer = get_trainer_from_args(str(dataset_id), CONFIGURATION, 0, trainer_name, plans_name, False, device())
+    budget = {"trainer": trainer_name, "iterations": iterations, "batch_size": batch_size, "seed": seed}
+    result = budget | train_and_validate(trainer, iterations, seed)
+    result_file(out, trainer_name, batch_size, iterations, seed).write_text(json.dumps(result, indent=2))
+
+
+def train_and_validate(trainer: nnUNetTrainer, iterations: int, seed: int) -> dict[str, Any]:
+    """Runs nnU-Net's own training and validation, and gives what they measured."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
-    plans_name = prepare(dataset_id, batch_size)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    trainer = get_trainer_from_args(str(dataset_id), CONFIGURATION, 0, trainer_name, plans_name, False, device)
     trainer.num_iterations_per_epoch = ITERATIONS_PER_EPOCH
     trainer.num_val_iterations_per_epoch = 2
     trainer.num_epochs = iterations // ITERATIONS_PER_EPOCH
     trainer.run_training()
     trainer.perform_actual_validation()
     summary = json.loads((Path(trainer.output_folder) / "validation" / "summary.json").read_text())
-    result = {
-        "trainer": trainer_name,
-        "iterations": iterations,
-        "batch_size": batch_size,
-        "seed": seed,
+    return {
         "threads": torch.get_num_threads(),
         "parameters": sum(p.numel() for p in trainer.network.parameters()),
         "dice": {label: values["Dice"] for label, values in summary["mean"].items()},
         "mean_dice": summary["foreground_mean"]["Dice"],
     }
-    result_file(out, trainer_name, batch_size, iterations, seed).write_text(json.dumps(result, indent=2))
+
+
+def device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def prepare(dataset_id: int, batch_size: int) -> str:
@@ -112,8 +119,10 @@ def main() -> None:
         return
     for trainer_name in args.tr:
         if not result_file(args.o, trainer_name, args.b, args.iterations, args.seed).exists():
-            arguments = [a if a != "train" else "train-one" for a in sys.argv]
-            subprocess.run([sys.executable, *arguments, "-tr", trainer_name], check=True)
+            arguments = [a if a != "train" else "train-one" for a in sys.argv[1:]]
+            subprocess.run(
+                [sys.executable, "-m", "benchmarks.hippocampus", *arguments, "-tr", trainer_name], check=True
+            )
 
 
 if __name__ == "__main__":
