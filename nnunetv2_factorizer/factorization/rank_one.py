@@ -1,8 +1,12 @@
 """Rank 1 in closed form: two passes over the matrix, whatever the number of iterations.
 
 On a non-negative `X` the clamp of HALS never acts, so that with one column both solvers are a power iteration: from
-`a = X v0`, `T` iterations arrive at `u` of the direction of `K^(T-1) a`, where `K = X X^T` is only `M x M`, and the
-output is `u (u^T X)`. For the backward pass `X` and a few `M x M` numbers are kept.
+`a = X v0`, `T` iterations arrive at `u` of the direction of `K^(T-1) a`, where `K = X X^T` is only `E x E`, and the
+output is `u (u^T X)`. For the backward pass `X` and a few `E x E` numbers are kept.
+
+The functions here work on windows of all heads at once: `y` `(..., N, C)` holds `X^T` of `H = C / E` heads side by
+side, which is how a channels-last volume lies in memory. One product over all `C` channels, of which only the blocks of
+the heads are used, is faster than many thin ones: `K` and `u u^T` become block-diagonal `C x C` matrices.
 """
 
 from typing import Any
@@ -27,54 +31,97 @@ def rank_one(x: Tensor, v0: Tensor, num_iters: int) -> Tensor:
     Returns:
         `(..., M, N)`; zero where `x` is an all-zero matrix.
     """
-    output: Tensor = _RankOne.apply(x, v0, num_iters)
-    return output
+    output: Tensor = _RankOne.apply(x.mT, v0, num_iters)
+    return output.mT
+
+
+def summarise(y: Tensor, v0: Tensor, head_dim: int) -> tuple[Tensor, Tensor]:
+    """`K` `(..., H, E, E)` and `a` `(..., H, E)`, all that the power iteration needs to know of `y` `(..., N, C)`."""
+    return _head_blocks(y.mT @ y, head_dim), (v0.mT @ y).squeeze(-2).unflatten(-1, (-1, head_dim))
+
+
+def projection(k: Tensor, a: Tensor, num_iters: int) -> Tensor:
+    """`u u^T` of every head as one block-diagonal matrix `(..., C, C)`: the output is `y` times this."""
+    u = _power_iteration(k, a, num_iters)[0][-1]
+    return _block_diagonal(u.unsqueeze(-1) * u.unsqueeze(-2))
+
+
+def gradient(cross: Tensor, k: Tensor, a: Tensor, num_iters: int) -> tuple[Tensor, Tensor, Tensor]:
+    """What makes `dY` of the gradient `G` of the output: `dY = G P + Y D + v0 da^T`.
+
+    With `s = u^T X` and `q = u^T G` the gradient of `u` is `G s^T + X q^T = (Y^T G + G^T Y) u`; then back through the
+    power iteration for `dK` and `da`; `D = dK + dK^T`.
+
+    Args:
+        cross: `Y^T G`, `(..., C, C)`.
+        k: as `summarise` gave it.
+        a: as `summarise` gave it.
+        num_iters: T.
+
+    Returns:
+        `P` and `D`, block-diagonal `(..., C, C)`, and `da` `(..., C)`.
+    """
+    directions, norms = _power_iteration(k, a, num_iters)
+    u = directions[-1]
+    blocks = _head_blocks(cross, k.shape[-1])
+    du = _apply(blocks + blocks.mT, u)
+    dk = torch.zeros_like(k)
+    for step in range(num_iters - 1, 0, -1):
+        dw = _normalise_backward(du, directions[step], norms[step])
+        dk = dk + dw.unsqueeze(-1) * directions[step - 1].unsqueeze(-2)
+        du = _apply(k, dw)
+    da = _normalise_backward(du, directions[0], norms[0])
+    p = _block_diagonal(u.unsqueeze(-1) * u.unsqueeze(-2))
+    return p, _block_diagonal(dk + dk.mT), da.flatten(-2)
 
 
 class _RankOne(torch.autograd.Function):
+    """On `y = X^T` `(..., N, M)`: one head a matrix."""
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, v0: Tensor, num_iters: int) -> Tensor:
-        k = x @ x.mT
-        directions, norms = _power_iteration(k, x @ v0, num_iters)
-        u = directions[-1]
-        ctx.save_for_backward(x, v0, k, torch.cat(directions, dim=-1), torch.cat(norms, dim=-1))
-        # The order of the products keeps the memory layout (N, M) of a matrix cut from a channels-last volume.
-        return ((x.mT @ u) @ u.mT).mT
+    def forward(ctx: Any, y: Tensor, v0: Tensor, num_iters: int) -> Tensor:
+        k, a = summarise(y, v0, y.shape[-1])
+        ctx.num_iters = num_iters
+        ctx.save_for_backward(y, v0, k, a)
+        return y @ projection(k, a, num_iters)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         # torch.compile would trace this under the autocast of the forward pass, in which K overflows.
         with without_autocast(grad):
-            return _gradient(grad, *ctx.saved_tensors), None, None
-
-
-def _gradient(grad: Tensor, x: Tensor, v0: Tensor, k: Tensor, directions: Tensor, norms: Tensor) -> Tensor:
-    """`dX = u q + (dK + dK^T) X + da v0^T`, stepping back through the power iteration for `dK` and `da`."""
-    u = directions[..., -1:]
-    s_t = x.mT @ u
-    q_t = grad.mT @ u
-    du = grad @ s_t + x @ q_t
-    dk = torch.zeros_like(k)
-    for step in range(directions.shape[-1] - 1, 0, -1):
-        dw = _normalise_backward(du, directions[..., step, None], norms[..., step, None])
-        dk = dk + dw @ directions[..., step - 1, None].mT
-        du = k @ dw
-    da = _normalise_backward(du, directions[..., :1], norms[..., :1])
-    outer = torch.cat([q_t, v0.expand_as(q_t)], dim=-1) @ torch.cat([u, da], dim=-1).mT
-    return (outer + x.mT @ (dk + dk.mT)).mT
+            y, v0, k, a = ctx.saved_tensors
+            p, d, da = gradient(y.mT @ grad, k, a, ctx.num_iters)
+            return grad @ p + y @ d + v0 * da.unsqueeze(-2), None, None
 
 
 def _power_iteration(k: Tensor, a: Tensor, num_iters: int) -> tuple[list[Tensor], list[Tensor]]:
-    """Directions `u_t` `(..., M, 1)` of `a, K u_1, K u_2, ...`, and the lengths `(..., 1, 1)` that they had before."""
+    """Directions `u_t` `(..., E)` of `a, K u_1, K u_2, ...`, and the lengths `(..., 1)` that they had before."""
     directions: list[Tensor] = []
     norms: list[Tensor] = []
-    for _ in range(num_iters):
-        norms.append(torch.linalg.vector_norm(a, dim=-2, keepdim=True).clamp_min(EPS))
+    for step in range(num_iters):
+        if step:
+            a = _apply(k, directions[-1])
+        norms.append(torch.linalg.vector_norm(a, dim=-1, keepdim=True).clamp_min(EPS))
         directions.append(a / norms[-1])
-        a = k @ directions[-1]
     return directions, norms
 
 
 def _normalise_backward(du: Tensor, u: Tensor, norm: Tensor) -> Tensor:
     """The gradient with respect to `w` where `u = w / ||w||`."""
-    return (du - u * (u * du).sum(-2, keepdim=True)) / norm
+    return (du - u * (u * du).sum(-1, keepdim=True)) / norm
+
+
+def _apply(matrix: Tensor, vector: Tensor) -> Tensor:
+    """Tiny products `(..., E, E)` times `(..., E)`, for which a sum is faster than a call to BLAS."""
+    return (matrix * vector.unsqueeze(-2)).sum(-1)
+
+
+def _head_blocks(product: Tensor, head_dim: int) -> Tensor:
+    """The blocks `(..., H, E, E)` on the diagonal of `(..., C, C)`."""
+    heads = (product.shape[-1] // head_dim, head_dim)
+    return product.unflatten(-2, heads).unflatten(-1, heads).diagonal(dim1=-4, dim2=-2).movedim(-1, -3)
+
+
+def _block_diagonal(blocks: Tensor) -> Tensor:
+    """The matrix `(..., C, C)` that has the blocks `(..., H, E, E)` on its diagonal and is zero elsewhere."""
+    return torch.diag_embed(blocks.movedim(-3, -1), dim1=-4, dim2=-2).flatten(-2).flatten(-3, -2)

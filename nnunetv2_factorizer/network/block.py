@@ -1,12 +1,14 @@
 """The Factorizer block: context from a matrix factorization, then a pointwise MLP, both residual."""
 
+from collections.abc import Callable, Sequence
 from math import prod
 
 import torch
 from torch import Tensor, nn
 
-from nnunetv2_factorizer.factorization import NMF, GlobalMatricize, LocalMatricize, ShiftedWindowMatricize
+from nnunetv2_factorizer.factorization import NMF, GlobalMatricize, LocalMatricize, ShiftedWindowMatricize, mix
 from nnunetv2_factorizer.network.layers import MLP, ChannelLayerNorm, PointwiseLinear
+from nnunetv2_factorizer.network.recompute import recomputed
 from nnunetv2_factorizer.network.settings import BlockSettings
 
 
@@ -27,12 +29,21 @@ class WrappedNMF(nn.Module):
         self.out_proj = PointwiseLinear(settings.channels, settings.channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = torch.relu(self.in_proj(x))
-        if self.matricize is not None:
-            size = x.shape[2:]
-            v0 = self.matricize.fit(self.nmf.v0, size)
-            x = self.matricize.inverse(self.nmf(self.matricize(x), v0), size)
-        return self.out_proj(x)
+        return self.out_proj(self.mix(self.in_proj(x)))
+
+    def mix(self, x: Tensor) -> Tensor:
+        """Matricize, ReLU, NMF, back to an image: all that looks further than one voxel."""
+        if self.matricize is None:
+            return torch.relu(x)
+        size = x.shape[2:]
+        v0 = self.matricize.fit(self.nmf.v0, size)
+        if not self.nmf.closed_form:
+            return self.matricize.inverse(self.nmf(self.matricize(torch.relu(x)), v0), size)
+        window = [min(p, s) for p, s in zip(self.matricize.window, size, strict=True)]
+        if isinstance(self.matricize, GlobalMatricize):
+            window = list(size)
+        shifted = isinstance(self.matricize, ShiftedWindowMatricize)
+        return mix(x, v0, head_dim=self.nmf.size[0], window=window, shifted=shifted, num_iters=self.nmf.num_iters)
 
 
 class FactorizerBlock(nn.Module):
@@ -48,6 +59,7 @@ class FactorizerBlock(nn.Module):
         self.local_path = None
         if settings.local_path == "depthwise":
             self.local_path = settings.conv_op(channels, channels, 3, padding=1, groups=channels)
+        self.memory, self.dropout = settings.memory, settings.dropout
         self.norm1 = ChannelLayerNorm(channels)
         self.mixer = WrappedNMF(settings)
         self.mlp = None
@@ -58,10 +70,26 @@ class FactorizerBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.local_path is not None:
             x = x + self.local_path(x)
-        x = x + self.mixer(self.norm1(x))
-        if self.mlp is not None:
-            x = x + self.mlp(self.norm2(x))
-        return x
+        projected = self._at_each_voxel(self._before, (self.norm1, self.mixer.in_proj), x)
+        mixed = self.mixer.mix(projected)
+        after = (self.mixer.out_proj,) if self.mlp is None else (self.mixer.out_proj, self.norm2, self.mlp)
+        return self._at_each_voxel(self._after, after, x, mixed)
+
+    def _before(self, x: Tensor) -> Tensor:
+        return self.mixer.in_proj(self.norm1(x))
+
+    def _after(self, x: Tensor, mixed: Tensor) -> Tensor:
+        x = x + self.mixer.out_proj(mixed)
+        return x if self.mlp is None else x + self.mlp(self.norm2(x))
+
+    def _at_each_voxel(self, function: Callable[..., Tensor], modules: Sequence[nn.Module], *volumes: Tensor) -> Tensor:
+        if self.memory == "fast":
+            return function(*volumes)
+        channels_last = [volume.movedim(1, -1) for volume in volumes]
+        rows = [volume.flatten(0, -2) for volume in channels_last]
+        deterministic = not (self.training and self.dropout > 0)
+        result = recomputed(function, modules, *rows, deterministic=deterministic)
+        return result.view(*channels_last[0].shape[:-1], -1).movedim(-1, 1)
 
 
 def _make_matricize(settings: BlockSettings) -> GlobalMatricize | LocalMatricize:

@@ -83,6 +83,7 @@ class Factorizer(nn.Module):
         nmf: bool | Sequence[bool] = True,
         local_path: str | Sequence[str] = "none",
         deep_supervision: bool = False,
+        memory: str = "low",
     ) -> None:
         super().__init__()
         if n_stages < 2:
@@ -106,6 +107,7 @@ class Factorizer(nn.Module):
             "dropout": dropout,
             "nmf": nmf,
             "local_path": local_path,
+            "memory": memory,
         }
         columns = {name: per_stage(name, value, n_stages) for name, value in choices.items()}
         windows = [per_axis("window_size", w, num_axes) for w in per_stage("window_size", window_size, n_stages)]

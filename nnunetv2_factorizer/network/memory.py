@@ -8,22 +8,28 @@ from nnunetv2_factorizer.network.settings import BlockSettings, stage_sizes
 NUMBERS_PER_UNIT = 2
 """nnU-Net's planner counts convolution outputs. For each of them `PlainConvUNet` keeps 2 numbers: 7.9 bytes."""
 
-NUMBERS_OF_MATRIX = {"global": 1, "local": 2, "swin": 3}
-"""What the factorization keeps beside the block's own tensors: the matrices of each grid and the image made of them."""
+MATRICES = {"global": 0, "local": 1, "swin": 2}
+"""Copies of the volume that the loop of a solver works on, above rank 1."""
+
+FACTORS_PER_UPDATE = {"hals": 2.5, "mu": 4}
+"""Tensors of the size of the long factor that one iteration of a solver keeps, above rank 1."""
 
 
 def numbers_kept(stage: BlockSettings) -> float:
     """How many numbers one block keeps for each number of its input, counted with `saved_tensors_hooks`."""
-    kept = 5.0
+    kept = 3.0  # input, mixed volume, output
     if stage.nmf:
-        kept += NUMBERS_OF_MATRIX[stage.matricize]
+        kept += 1
         if stage.rank > 1:
             grids = 2 if stage.matricize == "swin" else 1
-            kept += 2.5 * grids * stage.num_iters * stage.rank / stage.head_dim
-    if stage.mlp_ratio > 0:
-        kept += 2 + 2 * stage.mlp_ratio
+            per_matrix = FACTORS_PER_UPDATE[stage.solver] * stage.num_iters * stage.rank / stage.head_dim
+            kept += MATRICES[stage.matricize] + grids * per_matrix
     if stage.local_path != "none":
         kept += 1
+    if stage.memory == "fast":
+        kept += 1.5  # normalised input and, in the decoder, upsampled features
+        if stage.mlp_ratio > 0:
+            kept += 2 + 2 * stage.mlp_ratio
     return kept
 
 

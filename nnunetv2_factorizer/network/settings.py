@@ -14,6 +14,7 @@ from nnunetv2_factorizer.factorization.solvers import SOLVERS
 
 MATRICIZE = ("swin", "local", "global")
 LOCAL_PATHS = ("none", "depthwise")
+MEMORY = ("low", "fast")
 ConvOp = Callable[..., nn.Module]
 """A convolution class, called with (channels in, channels out, kernel size, ...)."""
 
@@ -43,6 +44,7 @@ class BlockSettings:
     dropout: float
     nmf: bool
     local_path: str
+    memory: str = "low"
 
     def __post_init__(self) -> None:
         for name, number in (("features_per_stage", self.channels), ("head_dim", self.head_dim)):
@@ -54,6 +56,7 @@ class BlockSettings:
         _check_choice("matricize", self.matricize, MATRICIZE)
         _check_choice("solver", self.solver, tuple(SOLVERS))
         _check_choice("local_path", self.local_path, LOCAL_PATHS)
+        _check_choice("memory", self.memory, MEMORY)
         if self.matricize == "global" and self.size is None:
             raise ValueError("matricize='global' needs patch_size, the size of the training patch in voxels; got None.")
         if self.channels % self.head_dim:

@@ -2,10 +2,12 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from nnunetv2_factorizer.factorization import resize
 from nnunetv2_factorizer.network.block import FactorizerBlock
 from nnunetv2_factorizer.network.layers import PointwiseLinear
+from nnunetv2_factorizer.network.recompute import recomputed
 from nnunetv2_factorizer.network.settings import TRANSPOSED, BlockSettings
 
 
@@ -80,6 +82,7 @@ class Decoder(nn.Module):
         conv_op = stages[0].conv_op
         transposed = TRANSPOSED[conv_op]
         upwards = stages[-2::-1]
+        self.memory = [stage.memory for stage in upwards]
         self.upsamplings = nn.ModuleList(
             transposed(below.channels, above.channels, stride, stride=stride)
             for below, above, stride in zip(stages[:0:-1], upwards, strides[:0:-1], strict=True)
@@ -89,17 +92,40 @@ class Decoder(nn.Module):
         self.seg_layers = nn.ModuleList(conv_op(stage.channels, num_classes, 1) for stage in upwards)
 
     def forward(self, outputs: list[Tensor]) -> Tensor | list[Tensor]:
-        """Logits of the highest resolution, or with deep supervision those of every stage, highest first."""
-        x = outputs[-1]
+        """Logits of the highest resolution, or with deep supervision those of every stage, highest first.
+
+        Takes the outputs of the encoder out of the list, so that inference can free each when it has been used.
+        """
+        x = outputs.pop()
         features = []
-        for upsampling, adapter, stage, skip in zip(
-            self.upsamplings, self.adapters, self.stages, outputs[-2::-1], strict=True
+        for upsampling, adapter, stage, memory in zip(
+            self.upsamplings, self.adapters, self.stages, self.memory, strict=True
         ):
-            x = stage(adapter(torch.cat([skip, upsampling(x)], dim=1)))
+            x = stage(_merge(upsampling, adapter, outputs.pop(), x, memory))
             features.append(x)
         if not self.deep_supervision:
             return self.seg_layers[-1](x)
         return [head(x) for head, x in zip(self.seg_layers, features, strict=True)][::-1]
+
+
+def _merge(upsampling: nn.Module, adapter: nn.Module, skip: Tensor, low: Tensor, memory: str) -> Tensor:
+    """The adapter applied to skip and upsampled features side by side, which are never in memory side by side.
+
+    A row is a slice of the low resolution, across the first spatial axis.
+    """
+    stride = skip.shape[2] // low.shape[2]
+
+    def merge(skip: Tensor, low: Tensor) -> Tensor:
+        """`(rows, stride, ..., C)` and `(rows, ..., C_low)`."""
+        of_skip, of_low = adapter.get_parameter("weight").chunk(2, dim=1)
+        upsampled = upsampling(low.unsqueeze(0).movedim(-1, 1)).movedim(1, -1).view(*skip.shape)
+        return functional.linear(upsampled, of_low).add_(functional.linear(skip, of_skip))
+
+    skip, low = skip.movedim(1, -1), low.movedim(1, -1)
+    size = skip.shape
+    skip, low = skip.flatten(0, 1).unflatten(0, (-1, stride)), low.flatten(0, 1)
+    merged = merge(skip, low) if memory == "fast" else recomputed(merge, (upsampling, adapter), skip, low)
+    return merged.view(*size[:-1], -1).movedim(-1, 1)
 
 
 def _blocks(settings: BlockSettings, number: int) -> nn.Sequential:

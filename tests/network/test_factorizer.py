@@ -68,7 +68,7 @@ def test_parameters_of_the_paper(arguments: dict[str, Any], expected: int, matri
 )
 def test_gflops_of_the_paper(arguments: dict[str, Any], matricize: str, expected: float) -> None:
     with torch.device("meta"):
-        network = Factorizer(conv_op=nn.Conv3d, matricize=matricize, deep_supervision=True, **arguments)
+        network = Factorizer(conv_op=nn.Conv3d, matricize=matricize, deep_supervision=True, memory="fast", **arguments)
         x = torch.empty(1, arguments["input_channels"], *arguments["patch_size"])
     normalised = 0
 

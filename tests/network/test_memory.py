@@ -35,6 +35,9 @@ def bytes_kept(network: nn.Module, patch_size: list[int]) -> int:
         {"mlp_ratio": 0},
         {"nmf": False},
         {"rank": 2},
+        {"rank": 2, "solver": "mu"},
+        {"memory": "fast"},
+        {"memory": "fast", "mlp_ratio": 4},
     ],
 )
 @pytest.mark.parametrize("patch_size", [[32, 48, 32], [128, 128]])

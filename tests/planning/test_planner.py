@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,7 @@ def test_plans_build_the_network_through_nnunet(folder: Path, planner: type) -> 
 
 
 def test_patch_follows_the_memory_target(folder: Path) -> None:
+    write_fingerprint(folder, mean=100.0, shape=(300, 400, 360))
     patches = []
     for target in (4, 8, 24):
         plans = nnUNetPlannerFactorizer(DATASET, target, plans_name=f"Target{target}").plan_experiment()
@@ -77,11 +79,17 @@ def test_patch_follows_the_memory_target(folder: Path) -> None:
     assert patches[0] < patches[-1]
 
 
-def test_a_factorizer_gets_a_smaller_patch_than_the_unet_it_keeps_more_memory_than(folder: Path) -> None:
-    write_fingerprint(folder, mean=100.0, shape=(150, 200, 180))
-    ours = configurations(nnUNetPlannerFactorizer(DATASET).plan_experiment())["3d_fullres"]["patch_size"]
-    theirs = configurations(ExperimentPlanner(DATASET).plan_experiment())["3d_fullres"]["patch_size"]
-    assert ours[0] * ours[1] * ours[2] < theirs[0] * theirs[1] * theirs[2]
+@pytest.mark.parametrize("memory", ["low", "fast"])
+def test_patch_is_larger_where_less_than_the_unet_is_kept_and_smaller_where_more(folder: Path, memory: str) -> None:
+    class Planner(nnUNetPlannerFactorizer):
+        choices = nnUNetPlannerFactorizer.choices | {"memory": memory}
+
+    write_fingerprint(folder, mean=100.0, shape=(300, 400, 360))
+    ours, theirs = (
+        prod(configurations(planner(DATASET).plan_experiment())["3d_fullres"]["patch_size"])
+        for planner in (Planner, ExperimentPlanner)
+    )
+    assert (ours > theirs) is (memory == "low")
 
 
 def test_name_says_how_matrices_are_cut(folder: Path) -> None:

@@ -1,0 +1,101 @@
+"""Layers that work on each voxel alone, computed a stretch of voxels at a time and again in the backward pass.
+
+What such a chain of layers makes in between is many times its input. A stretch of it stays in the cache of a CPU and is
+gone when the next one comes: that saves memory, and on a CPU also the time to write and read it.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+STRETCH_NUMBERS = {"cpu": 2**18, "cuda": 2**25}
+"""How many numbers of the first input a stretch has: on a CPU what its cache holds, on a GPU what keeps it busy."""
+
+Rows = Callable[..., Tensor]
+"""Maps tensors `(rows, ..., C_i)` to one of `(rows, ..., C)`, each row on its own."""
+
+
+def recomputed(function: Rows, modules: Sequence[nn.Module], *inputs: Tensor, deterministic: bool = True) -> Tensor:
+    """`function(*inputs)`, keeping nothing but the inputs for the backward pass.
+
+    Args:
+        function: all its parameters are those of `modules`.
+        modules: whose parameters get a gradient.
+        *inputs: `(rows, ..., C_i)`, the same number of rows each.
+        deterministic: whether `function` gives the same every time, as dropout does not.
+    """
+    if torch.compiler.is_exporting() or (torch.compiler.is_compiling() and not torch.is_grad_enabled()):
+        return function(*inputs)
+    if torch.compiler.is_compiling() or not deterministic:  # A compiler cannot trace the stretches.
+        result: Tensor = checkpoint(function, *inputs, use_reentrant=False)
+        return result
+    parameters = [parameter for module in modules for parameter in module.parameters()]
+    result = _Recomputed.apply(function, len(inputs), *inputs, *parameters)
+    return result
+
+
+class _Recomputed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, function: Rows, num_inputs: int, *tensors: Tensor) -> Tensor:
+        inputs = tensors[:num_inputs]
+        ctx.function, ctx.parameters = function, tensors[num_inputs:]
+        ctx.autocast = _autocast_state(inputs[0].device.type)
+        ctx.save_for_backward(*inputs)
+        result = None
+        for stretch in _stretches(inputs[0]):
+            part = function(*(x[stretch] for x in inputs))
+            if result is None:
+                result = part.new_empty(len(inputs[0]), *part.shape[1:])
+            result[stretch] = part
+        assert result is not None
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        inputs = ctx.saved_tensors
+        wanted = ctx.needs_input_grad[2 : 2 + len(inputs)]
+        trained = [p for p in ctx.parameters if p.requires_grad]
+        if torch.is_grad_enabled():  # somebody wants second derivatives, and so the graph
+            views = [x.view_as(x) for x in inputs]  # one input may be the other, or be made of it
+            with torch.autocast(**ctx.autocast):
+                result = ctx.function(*views)
+            variables = [x for x, w in zip(views, wanted, strict=True) if w]
+            return _in_place_of(ctx, torch.autograd.grad(result, [*variables, *trained], grad, create_graph=True))
+        input_grads = [torch.empty_like(x) if w else None for x, w in zip(inputs, wanted, strict=True)]
+        sums = [torch.zeros_like(p) for p in trained]
+        for stretch in _stretches(inputs[0]):
+            leaves = [x[stretch].detach().requires_grad_(w) for x, w in zip(inputs, wanted, strict=True)]
+            with torch.enable_grad(), torch.autocast(**ctx.autocast):
+                part = ctx.function(*leaves)
+            variables = [leaf for leaf in leaves if leaf.requires_grad]
+            parts = torch.autograd.grad(part, [*variables, *trained], grad[stretch])
+            for total, p in zip([g for g in input_grads if g is not None], parts, strict=False):
+                total[stretch] = p
+            for total, p in zip(sums, parts[len(variables) :], strict=True):
+                total += p
+        return _in_place_of(ctx, [*(g for g in input_grads if g is not None), *sums])
+
+
+def _in_place_of(ctx: Any, gradients: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
+    """The gradients at the positions of the arguments of `forward` that want one."""
+    remaining = iter(gradients)
+    return tuple(next(remaining) if wanted else None for wanted in ctx.needs_input_grad)
+
+
+def _stretches(x: Tensor) -> list[slice]:
+    step = max(1, STRETCH_NUMBERS.get(x.device.type, 2**18) * len(x) // x.numel())
+    return [slice(start, start + step) for start in range(0, len(x), step)]
+
+
+def _autocast_state(device_type: str) -> dict[str, Any]:
+    if not torch.amp.is_autocast_available(device_type):
+        return {"device_type": "cpu", "enabled": False}
+    return {
+        "device_type": device_type,
+        "enabled": torch.is_autocast_enabled(device_type),
+        "dtype": torch.get_autocast_dtype(device_type),
+        "cache_enabled": torch.is_autocast_cache_enabled(),
+    }

@@ -1,0 +1,67 @@
+"""The plain formulation gives the published numbers, and the package's network gives those of the plain formulation."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from benchmarks.reference import Block, ReferenceFactorizer
+from nnunetv2_factorizer.factorization import mixing
+from nnunetv2_factorizer.network import Factorizer, load_reference_state_dict, recompute
+from tests.conftest import load_reference, relative_error
+
+
+def check(module: nn.Module, data: dict[str, Tensor]) -> None:
+    """Outputs to 1e-5, all gradients to 1e-4."""
+    module.load_state_dict({k.removeprefix("state/"): v for k, v in data.items() if k.startswith("state/")})
+    x = data["x"].requires_grad_()
+    outputs = module(x)
+    outputs = outputs if isinstance(outputs, list) else [outputs]
+    torch.autograd.backward(outputs, [data[f"grad_y{i}"] for i in range(len(outputs))])
+    for i, output in enumerate(outputs):
+        assert relative_error(output, data[f"y{i}"]) < 1e-5
+    assert x.grad is not None
+    assert relative_error(x.grad, data["grad_x"]) < 1e-4
+    for name, parameter in module.named_parameters():
+        assert parameter.grad is not None
+        assert relative_error(parameter.grad, data[f"grad/{name}"]) < 1e-4, name
+
+
+@pytest.mark.parametrize("matricize", ["swin", "local", "global"])
+def test_plain_block_is_the_published_one(matricize: str) -> None:
+    block = Block(16, (16, 16, 16), 2, matricize=matricize, window=8, head_dim=8, num_iters=5)
+    check(block, load_reference(f"block_{matricize}"))
+
+
+@pytest.mark.parametrize("matricize", ["swin", "global"])
+def test_plain_network_is_the_published_one(matricize: str) -> None:
+    network = ReferenceFactorizer(2, 3, [8, 16, 32], [32] * 3, matricize, window=4, head_dim=4, num_heads=2)
+    check(network, load_reference(f"network_{matricize}"))
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("memory", ["low", "fast"])
+@pytest.mark.parametrize("matricize", ["swin", "local", "global"])
+def test_the_network_is_the_plain_one(
+    matricize: str, memory: str, compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(recompute.STRETCH_NUMBERS, "cpu", 2**11)  # several stretches, several chunks
+    monkeypatch.setitem(mixing.CHUNK_NUMBERS, "cpu", 2**11)
+    plain = ReferenceFactorizer(2, 3, [8, 16], [16, 24, 16], matricize, window=4, head_dim=4, num_heads=1)
+    network = Factorizer(
+        2, 3, 2, [8, 16], nn.Conv3d, [1, 2], matricize=matricize, window_size=4, head_dim=4,
+        patch_size=[16, 24, 16], memory=memory,
+    )  # fmt: skip
+    load_reference_state_dict(network, plain.state_dict())
+    run: Any = torch.compile(network, fullgraph=True, backend="aot_eager") if compiled else network
+    x = torch.randn(2, 2, 16, 24, 16)
+    outputs, gradients = [], []
+    for function in (lambda x: plain(x)[0], run):
+        leaf = x.clone().requires_grad_()
+        y = function(leaf)
+        outputs.append(y)
+        gradients.append(torch.autograd.grad(y.square().mean(), leaf)[0])
+    torch.compiler.reset()
+    assert relative_error(outputs[1], outputs[0]) < 1e-5
+    assert relative_error(gradients[1], gradients[0]) < 1e-4

@@ -1,0 +1,143 @@
+"""The mixing layer as one operation against the layers that it replaces, for every kind of grid and memory format."""
+
+from math import prod
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from nnunetv2_factorizer.factorization import (
+    NMF,
+    GlobalMatricize,
+    LocalMatricize,
+    ShiftedWindowMatricize,
+    mix,
+    mixing,
+)
+from tests.conftest import relative_error
+
+KINDS = {"global": GlobalMatricize, "local": LocalMatricize, "swin": ShiftedWindowMatricize}
+
+
+def plain(x: Tensor, kind: str, window: tuple[int, ...], v0: Tensor, head_dim: int, num_iters: int = 5) -> Tensor:
+    """Matricize, ReLU, the loop of HALS under autograd, and back."""
+    matricize = KINDS[kind](head_dim, window)
+    nmf = NMF((head_dim, prod(window)), 1, num_iters)
+    nmf.closed_form = False
+    return matricize.inverse(nmf(matricize(torch.relu(x)), v0), x.shape[2:])
+
+
+def both(x: Tensor, kind: str, window: tuple[int, ...], head_dim: int) -> tuple[tuple[Tensor, Tensor], ...]:
+    """Output and gradient of `mix` and of the plain formulation."""
+    v0 = torch.rand(prod(window), 1, dtype=torch.promote_types(x.dtype, torch.float32))
+    grad = torch.randn(x.shape).to(x.dtype)
+    results = []
+    for function in (
+        lambda x: mix(x, v0, head_dim=head_dim, window=window, shifted=kind == "swin", num_iters=5),
+        lambda x: plain(x, kind, window, v0, head_dim),
+    ):
+        leaf = x.detach().requires_grad_()
+        y = function(leaf)
+        results.append((y, *torch.autograd.grad(y, leaf, grad)))
+    return tuple(results)
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[Tensor, str, tuple[int, ...], int, int]:
+    """A volume in one of three memory layouts, a grid, a head dimension, and how much is worked on at a time."""
+    size = tuple(draw(st.integers(1, 11)) for _ in range(draw(st.integers(1, 3))))
+    kind = draw(st.sampled_from(list(KINDS)))
+    window = tuple(min(s, draw(st.sampled_from([1, 3, 4, 8]))) for s in size) if kind != "global" else size
+    x = torch.randn(draw(st.integers(1, 2)), 8, *size, dtype=torch.float64)
+    layout = draw(st.sampled_from(["channels first", "channels last", "strided"]))
+    if layout == "channels last":
+        x = x.movedim(1, -1).contiguous().movedim(-1, 1)
+    if layout == "strided":
+        x = torch.cat([x, x], dim=2)[:, :, ::2] if size[0] > 1 else x
+        x = x[:, :, : size[0]]
+    return x, kind, window, draw(st.sampled_from([1, 2, 4, 8])), draw(st.sampled_from([1, 300, 2**19]))
+
+
+@given(cases())
+@settings(deadline=None, max_examples=150)
+def test_is_the_plain_formulation(case: tuple[Tensor, str, tuple[int, ...], int, int]) -> None:
+    x, kind, window, head_dim, chunk_numbers = case
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(mixing.CHUNK_NUMBERS, "cpu", chunk_numbers)
+        actual, expected = both(x, kind, window, head_dim)
+    for a, e in zip(actual, expected, strict=True):
+        torch.testing.assert_close(a, e, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("size", [(16, 16, 16), (20, 28, 20)])
+def test_agrees_in_float32(kind: str, size: tuple[int, ...]) -> None:
+    window = size if kind == "global" else (8, 8, 8)
+    (y, grad), (expected, expected_grad) = both(torch.randn(2, 16, *size), kind, window, 8)
+    assert relative_error(y, expected) < 1e-5
+    assert relative_error(grad, expected_grad) < 1e-4
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("kind", KINDS)
+def test_half_precision_volume_is_computed_in_float32(kind: str, dtype: torch.dtype) -> None:
+    x = (30 * torch.randn(1, 8, 8, 8, 8)).to(dtype)  # `X X^T` of it overflows in float16
+    x[..., :4] = 0
+    with torch.autocast("cpu", dtype=dtype):
+        (y, grad), (expected, expected_grad) = both(x, kind, (8, 8, 8) if kind == "global" else (4, 4, 4), 8)
+    assert y.dtype == grad.dtype == dtype
+    assert relative_error(y, expected) < 1e-2
+    assert relative_error(grad, expected_grad) < 1e-2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradient_is_the_derivative(kind: str) -> None:
+    window = (4, 6) if kind == "global" else (4, 4)
+    v0 = torch.rand(prod(window), 1, dtype=torch.float64)
+    x = torch.rand(1, 4, 4, 6, dtype=torch.float64).add(0.1).requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda x: mix(x, v0, head_dim=2, window=window, shifted=kind == "swin", num_iters=3), x
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_empty_volume_gives_zero_and_finite_gradients(kind: str) -> None:
+    for x in (torch.zeros(1, 4, 8, 8), -torch.rand(1, 4, 8, 8)):
+        (y, grad), _ = both(x, kind, (8, 8) if kind == "global" else (4, 4), 2)
+        assert torch.all(y == 0)
+        assert torch.isfinite(grad).all()
+
+
+@pytest.mark.parametrize(("window", "shifted"), [((8, 6, 4), False), ((4, 4, 4), False), ((4, 4, 4), True)])
+def test_operator_is_what_it_is_registered_as(window: tuple[int, ...], shifted: bool) -> None:
+    x = torch.randn(2, 8, 6, 4, 4, requires_grad=True)
+    arguments: tuple[Any, ...] = (x, torch.rand(prod(window), 1), 2, list(window), shifted, 3)
+    torch.library.opcheck(torch.ops.nnunetv2_factorizer.mix.default, arguments)
+
+
+def test_keeps_the_volume_and_little_else() -> None:
+    kept: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    x = torch.randn(1, 32, 32, 32, 32).contiguous(memory_format=torch.channels_last_3d).requires_grad_()
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        mix(x, torch.rand(512, 1), head_dim=8, window=(8, 8, 8), shifted=True, num_iters=5)
+    assert sum(kept.values()) < 1.05 * x.numel() * 4
+
+
+def test_second_derivative_is_refused_with_the_setting_that_has_one() -> None:
+    x = torch.rand(1, 4, 8, 8, requires_grad=True)
+    y = mix(x, torch.rand(16, 1), head_dim=4, window=(4, 4), shifted=True, num_iters=5)
+    (grad,) = torch.autograd.grad(y.sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="closed_form = False"):
+        grad.sum().backward()
+    nmf = NMF((4, 16))
+    nmf.closed_form = False
+    matrix = torch.rand(2, 4, 16, dtype=torch.float64).add(0.1).requires_grad_()
+    assert torch.autograd.gradgradcheck(nmf.double(), matrix)

@@ -1,0 +1,87 @@
+"""Recomputed layers give what the layers give, in stretches of any length, and keep nothing but their inputs."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nnunetv2_factorizer.network import recompute
+from nnunetv2_factorizer.network.recompute import recomputed
+from tests.conftest import relative_error
+
+
+class Layers(nn.Module):
+    """A function of two inputs with every kind of layer that a block has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(6)
+        self.mlp = nn.Sequential(nn.Linear(6, 12), nn.GELU(), nn.Linear(12, 6))
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return x + self.mlp(self.norm(y))
+
+
+@pytest.mark.parametrize("stretch_numbers", [1, 100, 2**18])
+@pytest.mark.parametrize("wanted", [(True, True), (True, False), (False, False)])
+@pytest.mark.parametrize("frozen", [False, True])
+def test_same_output_and_gradients(
+    stretch_numbers: int, wanted: tuple[bool, bool], frozen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(recompute.STRETCH_NUMBERS, "cpu", stretch_numbers)
+    layers = Layers().double()
+    layers.norm.requires_grad_(not frozen)
+    inputs = [torch.randn(50, 6, dtype=torch.float64, requires_grad=w) for w in wanted]
+    leaves = [*(x for x in inputs if x.requires_grad), *(p for p in layers.parameters() if p.requires_grad)]
+    grad = torch.randn(50, 6, dtype=torch.float64)
+    results = []
+    for run in (layers, lambda x, y: recomputed(layers, [layers], x, y)):
+        output = run(*inputs)
+        results.append([output, *torch.autograd.grad(output, leaves, grad)])
+    for expected, actual in zip(*results, strict=True):
+        torch.testing.assert_close(actual, expected)
+
+
+def test_keeps_its_inputs_only() -> None:
+    layers = Layers()
+    inputs = [torch.randn(500, 6, requires_grad=True) for _ in range(2)]
+    kept: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        recomputed(layers, [layers], *inputs)
+    assert set(kept) == {x.untyped_storage().data_ptr() for x in inputs}
+
+
+def test_backward_is_under_the_autocast_of_the_forward_pass() -> None:
+    layers = Layers()
+    x = torch.randn(50, 6, requires_grad=True)
+    gradients = []
+    for run in (layers, lambda x, y: recomputed(layers, [layers], x, y)):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            output = run(x, x)
+        gradients.append(torch.autograd.grad(output.float().square().sum(), [x, *layers.parameters()]))
+    for expected, actual in zip(*gradients, strict=True):
+        assert actual.dtype == expected.dtype
+        assert relative_error(actual, expected) < 2e-2
+
+
+def test_dropout_drops_the_same_numbers_again() -> None:
+    dropout = nn.Dropout(0.5)
+    x = torch.ones(200, 3, requires_grad=True)
+    y = recomputed(dropout, [dropout], x, deterministic=False)
+    (grad,) = torch.autograd.grad(y.sum(), x)
+    assert torch.equal(grad, y)
+
+
+def test_second_derivative() -> None:
+    layers = Layers().double()
+    x = torch.randn(5, 6, dtype=torch.float64, requires_grad=True)
+    penalties = []
+    for run in (layers, lambda x, y: recomputed(layers, [layers], x, y)):
+        (grad,) = torch.autograd.grad(run(x, x).square().sum(), x, create_graph=True)
+        penalties.append(torch.autograd.grad(grad.square().sum(), [x, *layers.parameters()], allow_unused=True))
+    for expected, actual in zip(*penalties, strict=True):
+        torch.testing.assert_close(actual, expected)
