@@ -24,6 +24,8 @@ from nnunetv2.run.run_training import get_trainer_from_args
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
 
+from benchmarks.measure import device
+
 TRAINERS = (
     "nnUNetTrainer",
     "nnUNetTrainerSwinFactorizer",
@@ -65,10 +67,6 @@ def train_and_validate(trainer: nnUNetTrainer, iterations: int, seed: int) -> di
         "dice": {label: values["Dice"] for label, values in summary["mean"].items()},
         "mean_dice": summary["foreground_mean"]["Dice"],
     }
-
-
-def device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def prepare(dataset_id: int, batch_size: int) -> str:

@@ -21,7 +21,8 @@ from nnunetv2.paths import nnUNet_preprocessed
 from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
 from torch import nn
 
-from benchmarks.hippocampus import CONFIGURATION, device, prepare, train_and_validate
+from benchmarks.hippocampus import CONFIGURATION, prepare, train_and_validate
+from benchmarks.measure import device
 from nnunetv2_factorizer.network import Factorizer, FactorizerBlock
 from nnunetv2_factorizer.network.layers import PointwiseLinear
 from nnunetv2_factorizer.training import AnyPlansFactorizerTrainer, schedule

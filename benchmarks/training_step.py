@@ -1,6 +1,6 @@
 """Seconds per iteration and peak memory of one training step, nnU-Net's default network and the Factorizers.
 
-    python benchmarks/training_step.py [--patch 40 56 40] [--batch 2] [--features 32 64 128 256] [--rounds 5]
+    python -m benchmarks.training_step [--patch 40 56 40] [--batch 2] [--features 32 64 128 256] [--rounds 5]
 
 Forward and backward pass on random data, the networks taking turns, so that a drift of the machine hits all alike.
 Prints the median, its ratio to nnU-Net's `PlainConvUNet`, and the peak of the process's memory above what it held
@@ -9,18 +9,15 @@ before the step, each network in a process of its own. On a GPU where there is o
 
 import argparse
 import json
-import platform
-import statistics
-import subprocess
 import sys
-import time
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import torch
 from dynamic_network_architectures.architectures.unet import PlainConvUNet
 from torch import nn
 
+from benchmarks.measure import device, in_own_process, machine, median_seconds, peak_mib, step
 from nnunetv2_factorizer.network import Factorizer
 
 FACTORIZERS: dict[str, dict[str, Any]] = {
@@ -28,6 +25,7 @@ FACTORIZERS: dict[str, dict[str, Any]] = {
     "Local": {"matricize": "local"},
     "Global": {"matricize": "global"},
     "Conv": {"matricize": "swin", "local_path": "depthwise"},
+    "Swin, fast": {"matricize": "swin", "memory": "fast"},
 }
 NAMES = ("nnU-Net", *FACTORIZERS)
 
@@ -49,52 +47,6 @@ def build(name: str, patch: list[int], features: list[int]) -> nn.Module:
     return network.to(device())
 
 
-def device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def step(network: nn.Module, x: torch.Tensor) -> None:
-    network.zero_grad(set_to_none=True)
-    with torch.autocast(x.device.type, enabled=x.device.type == "cuda"):
-        loss = torch.stack([output.float().square().mean() for output in network(x)]).sum()
-    loss.backward()
-    if x.device.type == "cuda":
-        torch.cuda.synchronize()
-
-
-def measure_time(patch: list[int], batch: int, features: list[int], rounds: int) -> dict[str, float]:
-    """Median seconds of a step for each network."""
-    networks = {name: build(name, patch, features) for name in NAMES}
-    x = torch.randn(batch, 1, *patch, device=device())
-    seconds: dict[str, list[float]] = {name: [] for name in NAMES}
-    for _ in range(rounds + 1):
-        for name, network in networks.items():
-            start = time.perf_counter()
-            step(network, x)
-            seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values[1:]) for name, values in seconds.items()}
-
-
-def measure_memory(name: str, patch: list[int], batch: int, features: list[int]) -> float:
-    """Peak MiB of a step in this process, above what it held before."""
-    network = build(name, patch, features)
-    x = torch.randn(batch, 1, *patch, device=device())
-    if device().type == "cuda":
-        allocated = torch.cuda.memory_allocated()
-        step(network, x)
-        return (torch.cuda.max_memory_allocated() - allocated) / 2**20
-    Path("/proc/self/clear_refs").write_text("5")  # Linux: forget the peak of the imports
-    before = resident_mib("VmRSS")
-    step(network, x)
-    return resident_mib("VmHWM") - before
-
-
-def resident_mib(field: str) -> float:
-    """Resident memory of this process, now (`VmRSS`) or at its peak (`VmHWM`)."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 2**10 for line in lines if line.startswith(field))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--patch", nargs=3, type=int, default=[40, 56, 40], help="default: 40 56 40")
@@ -103,18 +55,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="default: 5, after one to warm up")
     parser.add_argument("--memory-of", choices=NAMES, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    x = torch.randn(args.batch, 1, *args.patch, device=device())
     if args.memory_of:
-        print(json.dumps(measure_memory(args.memory_of, args.patch, args.batch, args.features)))
+        network = build(args.memory_of, args.patch, args.features)
+        print(json.dumps(peak_mib(lambda: step(network, x))))
         return
-    print(f"{platform.machine()}, {torch.get_num_threads()} threads, device {device()}, PyTorch {torch.__version__}")
-    print(f"patch {args.patch}, batch {args.batch}, widths {args.features}, median of {args.rounds}\n")
-    seconds = measure_time(args.patch, args.batch, args.features, args.rounds)
+    print(f"{machine()}\npatch {args.patch}, batch {args.batch}, widths {args.features}, median of {args.rounds}\n")
+    networks = {name: build(name, args.patch, args.features) for name in NAMES}
+    seconds = median_seconds({name: partial(step, network, x) for name, network in networks.items()}, args.rounds)
     print("| network | parameters | s / step | ratio | peak MiB | ratio |\n| --- | --- | --- | --- | --- | --- |")
     memory: dict[str, float] = {}
-    for name in NAMES:
-        command = [sys.executable, *sys.argv, "--memory-of", name]
-        memory[name] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        parameters = sum(p.numel() for p in build(name, args.patch, args.features).parameters()) / 1e6
+    for name, network in networks.items():
+        memory[name] = in_own_process("benchmarks.training_step", *sys.argv[1:], "--memory-of", name)
+        parameters = sum(p.numel() for p in network.parameters()) / 1e6
         print(
             f"| {name} | {parameters:.2f} M | {seconds[name]:.2f} | {seconds[name] / seconds['nnU-Net']:.2f} "
             f"| {memory[name]:.0f} | {memory[name] / memory['nnU-Net']:.2f} |"

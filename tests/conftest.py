@@ -1,5 +1,6 @@
 """What several test modules need: where reference numbers and real data are, and the comparison they ask for."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from torch import Tensor
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 torch.set_num_threads(2)
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # read when a kernel is defined
 
 
 def relative_error(actual: Tensor, expected: Tensor) -> float:

@@ -1,10 +1,11 @@
 """Between an image tensor `(B, C, *S)` and the batch of matrices that is factorized.
 
 One matrix has `E` rows, the channels of one head, and one column a voxel of one window. All windows and heads are
-leading dimensions, so that a matrix layer such as `NMF` treats them alike. Every class has the same three methods:
+leading dimensions, so that a matrix layer such as `NMF` treats them alike. Every class has the same four methods:
 
 - `forward(x)`: the image as matrices `(..., E, N)`.
 - `inverse(matrices, size)`: the image of spatial size `size` again; `inverse(forward(x), x.shape[2:])` is `x`.
+- `window_at(size)`: the window for an image of that size, in voxels.
 - `fit(v0, size)`: initial column factors `(prod(window), R)` made to fit the matrices of an image of that size.
 
 Windows that overhang the image are padded with zeros: a zero column changes neither the factors nor the rest of the
@@ -28,6 +29,9 @@ class GlobalMatricize(nn.Module):
         size: the spatial size that initial factors are made for, such as the training patch at this stage.
     """
 
+    shifted = False
+    """Whether there is a second grid of windows."""
+
     def __init__(self, head_dim: int, size: Sequence[int]) -> None:
         super().__init__()
         self.head_dim = head_dim
@@ -39,6 +43,10 @@ class GlobalMatricize(nn.Module):
 
     def inverse(self, matrices: Tensor, size: Sequence[int]) -> Tensor:
         return rearrange(matrices.mT, "b h n e -> b (h e) n").unflatten(2, tuple(size))
+
+    def window_at(self, size: Sequence[int]) -> tuple[int, ...]:
+        """The image."""
+        return tuple(size)
 
     def fit(self, v0: Tensor, size: Sequence[int]) -> Tensor:
         """Interpolates the factors as an image, since at inference a size other than the patch may come."""
@@ -59,6 +67,8 @@ class LocalMatricize(nn.Module):
         window: P, voxels a side for each axis.
     """
 
+    shifted = False
+
     def __init__(self, head_dim: int, window: Sequence[int]) -> None:
         super().__init__()
         self.head_dim = head_dim
@@ -73,9 +83,13 @@ class LocalMatricize(nn.Module):
         window, grid = _grid(tuple(size), self.window)
         return _crop(self._join(matrices, window, grid), size)
 
+    def window_at(self, size: Sequence[int]) -> tuple[int, ...]:
+        """The window, shrunk to the image."""
+        return _grid(tuple(size), self.window)[0]
+
     def fit(self, v0: Tensor, size: Sequence[int]) -> Tensor:
         """Keeps the rows of the voxels that a shrunken window still has."""
-        window, _ = _grid(tuple(size), self.window)
+        window = self.window_at(size)
         if window == self.window:
             return v0
         return _crop(v0.mT.unflatten(-1, self.window)[None], window)[0].flatten(1).mT
@@ -100,6 +114,8 @@ class ShiftedWindowMatricize(LocalMatricize):
 
     The inverse averages the two images (the paper's Algorithm 3, which rolls back by `-P` where `-(P // 2)` is meant).
     """
+
+    shifted = True
 
     def forward(self, x: Tensor) -> Tensor:
         _check_channels(x, self.head_dim)

@@ -2,18 +2,19 @@
 
 `mix` does what `matricize.inverse(nmf(relu(matricize(x))))` does for rank 1, a chunk of windows at a time: they are
 copied out of the volume, factorized while they are in the cache, and written back. Nothing is rolled, padded or
-stacked, and for the backward pass only the volume is kept, and `E x E` numbers a window and head. It is an operator of
-`torch.library`, one node for `torch.compile` and `torch.export`.
+stacked, and only the volume is kept for the backward pass. On a GPU, fused kernels do the same where they can. It is an
+operator of `torch.library`, one node for `torch.compile` and `torch.export`.
 """
 
 from collections.abc import Iterator, Sequence
-from math import ceil, prod
+from math import prod
 from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
 
-from nnunetv2_factorizer.factorization.precision import without_autocast
+from nnunetv2_factorizer.factorization import kernels
+from nnunetv2_factorizer.factorization.precision import full_precision, without_autocast
 from nnunetv2_factorizer.factorization.rank_one import gradient, projection, summarise
 from nnunetv2_factorizer.factorization.windows import Chunk, chunks
 
@@ -36,72 +37,87 @@ def mix(x: Tensor, v0: Tensor, *, head_dim: int, window: Sequence[int], shifted:
         `(B, C, *S)`, channels-last, in the data type of `x`; computed in float32, or float64 if `x` is.
     """
     rows = x.movedim(1, -1).contiguous()
-    return _mix(rows, v0, head_dim, list(window), shifted, num_iters)[0].movedim(-1, 1)
+    return _mix(rows, v0, head_dim, list(window), shifted, num_iters).movedim(-1, 1)
 
 
 @torch.library.custom_op("nnunetv2_factorizer::mix", mutates_args=())
-def _mix(
-    x: Tensor, v0: Tensor, head_dim: int, window: Sequence[int], shifted: bool, num_iters: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """On `(B, *S, C)`; also gives `K` `(windows, H, E, E)` and `a` `(windows, H, E)`, the shifted grid's last."""
-    out, k, a = _empty_results(x, v0, head_dim, window, shifted, num_iters)
-    v0 = v0.to(k.dtype)
+def _mix(x: Tensor, v0: Tensor, head_dim: int, window: list[int], shifted: bool, num_iters: int) -> Tensor:
+    """On a contiguous `(B, *S, C)`."""
+    out = torch.empty_like(x)
+    v0 = full_precision(v0.to(x.dtype))
     with without_autocast(x):
         if _is_one_window(x, window, shifted):
-            for item in range(len(x)):
-                _mix_one_window(x[item].flatten(0, -2), v0, num_iters, out[item].flatten(0, -2), k[item], a[item])
-            return out, k, a
+            for item, out_item in zip(x, out, strict=True):
+                _mix_one_window(item.flatten(0, -2), v0, head_dim, num_iters, out_item.flatten(0, -2))
+            return out
         for chunk in _chunks(x, window, shifted):
-            y = _cut(chunk, x, window, k.dtype).relu_()
-            k[chunk.windows], a[chunk.windows] = summary = summarise(y, v0, head_dim)
-            _join(chunk, y @ projection(*summary, num_iters).div_(1 + shifted), out, window)
-    return out, k, a
+            y = _cut(chunk, x, window).relu_()
+            p = projection(*summarise(y, v0, head_dim), num_iters)
+            _join(chunk, y @ p.div_(1 + shifted), out, window)
+    return out
 
 
 @torch.library.custom_op("nnunetv2_factorizer::mix_backward", mutates_args=())
 def _mix_backward(
-    grad: Tensor, x: Tensor, v0: Tensor, k: Tensor, a: Tensor, window: Sequence[int], shifted: bool, num_iters: int
+    grad: Tensor, x: Tensor, v0: Tensor, head_dim: int, window: list[int], shifted: bool, num_iters: int
 ) -> Tensor:
     """The gradient with respect to `x` `(B, *S, C)`."""
     dx = torch.empty_like(x)
-    v0 = v0.to(k.dtype)
+    v0 = full_precision(v0.to(x.dtype))
     with without_autocast(x):
         if _is_one_window(x, window, shifted):
-            for item in range(len(x)):
-                grad_item, x_item, dx_item = (volume[item].flatten(0, -2) for volume in (grad, x, dx))
-                _mix_one_window_backward(grad_item, x_item, dx_item, v0, num_iters, k[item], a[item])
+            for item in zip(grad, x, dx, strict=True):
+                grad_item, x_item, dx_item = (volume.flatten(0, -2) for volume in item)
+                _mix_one_window_backward(grad_item, x_item, v0, head_dim, num_iters, dx_item)
             return dx
         for chunk in _chunks(x, window, shifted):
-            y = _cut(chunk, x, window, k.dtype).relu_()
-            g = _cut(chunk, grad, window, k.dtype).div_(1 + shifted)
-            parts = gradient(y.mT @ g, k[chunk.windows], a[chunk.windows], num_iters)
+            y = _cut(chunk, x, window).relu_()
+            g = _cut(chunk, grad, window).div_(1 + shifted)
+            parts = gradient(y.mT @ g, *summarise(y, v0, head_dim), num_iters)
             _join(chunk, _input_gradient(g, y, v0, *parts), dx, window)
     return dx
 
 
-def _mix_one_window(x: Tensor, v0: Tensor, num_iters: int, out: Tensor, k: Tensor, a: Tensor) -> None:
+@_mix.register_kernel("cuda")
+def _mix_cuda(x: Tensor, v0: Tensor, head_dim: int, window: list[int], shifted: bool, num_iters: int) -> Tensor:
+    if not kernels.fits(x, head_dim, window):
+        return _mix._init_fn(x, v0, head_dim, window, shifted, num_iters)
+    from nnunetv2_factorizer.factorization.kernels.windows import mix_windows
+
+    return mix_windows(x, v0, head_dim, window, shifted, num_iters)
+
+
+@_mix_backward.register_kernel("cuda")
+def _mix_backward_cuda(
+    grad: Tensor, x: Tensor, v0: Tensor, head_dim: int, window: list[int], shifted: bool, num_iters: int
+) -> Tensor:
+    if not kernels.fits(x, head_dim, window):
+        return _mix_backward._init_fn(grad, x, v0, head_dim, window, shifted, num_iters)
+    from nnunetv2_factorizer.factorization.kernels.windows import mix_windows_backward
+
+    return mix_windows_backward(grad, x, v0, head_dim, window, shifted, num_iters)
+
+
+def _mix_one_window(x: Tensor, v0: Tensor, head_dim: int, num_iters: int, out: Tensor) -> None:
     """One matrix a head over a whole image `(N, C)`: it is read twice, a stretch of voxels at a time."""
-    stretches = _stretches(x)
-    k.zero_()
-    a.zero_()
-    for s in stretches:
-        for total, part in zip((k, a), summarise(x[s].to(k.dtype).relu(), v0[s], k.shape[-1]), strict=True):
-            total += part
-    p = projection(k, a, num_iters)
-    for s in stretches:
-        out[s] = x[s].to(k.dtype).relu() @ p
+    p = projection(*_summarise_stretches(x, v0, head_dim), num_iters)
+    for s in _stretches(x):
+        out[s] = full_precision(x[s]).relu() @ p
 
 
-def _mix_one_window_backward(
-    grad: Tensor, x: Tensor, dx: Tensor, v0: Tensor, num_iters: int, k: Tensor, a: Tensor
-) -> None:
-    stretches = _stretches(x)
-    cross = torch.zeros(x.shape[-1], x.shape[-1], dtype=k.dtype, device=x.device)
-    for s in stretches:
-        cross += x[s].to(k.dtype).relu().mT @ grad[s].to(k.dtype)
-    parts = gradient(cross, k, a, num_iters)
-    for s in stretches:
-        dx[s] = _input_gradient(grad[s].to(k.dtype), x[s].to(k.dtype).relu(), v0[s], *parts)
+def _mix_one_window_backward(grad: Tensor, x: Tensor, v0: Tensor, head_dim: int, num_iters: int, dx: Tensor) -> None:
+    cross = sum(full_precision(x[s]).relu().mT @ full_precision(grad[s]) for s in _stretches(x))
+    assert isinstance(cross, Tensor)
+    parts = gradient(cross, *_summarise_stretches(x, v0, head_dim), num_iters)
+    for s in _stretches(x):
+        dx[s] = _input_gradient(full_precision(grad[s]), full_precision(x[s]).relu(), v0[s], *parts)
+
+
+def _summarise_stretches(x: Tensor, v0: Tensor, head_dim: int) -> tuple[Tensor, Tensor]:
+    """`K` and `a` of all stretches are the sums of theirs."""
+    parts = [summarise(full_precision(x[s]).relu(), v0[s], head_dim) for s in _stretches(x)]
+    k, a = zip(*parts, strict=True)
+    return torch.stack(k).sum(0), torch.stack(a).sum(0)
 
 
 def _input_gradient(grad: Tensor, y: Tensor, v0: Tensor, p: Tensor, d: Tensor, da: Tensor) -> Tensor:
@@ -127,9 +143,10 @@ def _chunks(x: Tensor, window: Sequence[int], shifted: bool) -> Iterator[Chunk]:
         yield from chunks(x.shape[:-1], window, True, max_windows)
 
 
-def _cut(chunk: Chunk, volume: Tensor, window: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """The windows of the chunk, `(windows, N, C)`, zero beyond the volume."""
+def _cut(chunk: Chunk, volume: Tensor, window: Sequence[int]) -> Tensor:
+    """The windows of the chunk, `(windows, N, C)` in full precision, zero beyond the volume."""
     make = torch.empty if chunk.complete else torch.zeros
+    dtype = torch.promote_types(volume.dtype, torch.float32)
     matrices = make(len(chunk), *window, volume.shape[-1], dtype=dtype, device=volume.device)
     for voxels, places in chunk.views(volume, matrices):
         places.copy_(voxels)
@@ -146,29 +163,22 @@ def _join(chunk: Chunk, matrices: Tensor, volume: Tensor, window: Sequence[int])
 
 
 @_mix.register_fake
-def _empty_results(
-    x: Tensor, v0: Tensor, head_dim: int, window: Sequence[int], shifted: bool, num_iters: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    dtype = torch.promote_types(x.dtype, torch.float32)
-    number = (1 + shifted) * x.shape[0] * prod(ceil(s / p) for s, p in zip(x.shape[1:-1], window, strict=True))
-    heads = x.shape[-1] // head_dim
-    k = x.new_empty(number, heads, head_dim, head_dim, dtype=dtype)
-    return torch.empty_like(x), k, x.new_empty(number, heads, head_dim, dtype=dtype)
-
-
-@_mix_backward.register_fake
-def _empty_gradient(grad: Tensor, x: Tensor, *_: Any) -> Tensor:
+def _mix_fake(x: Tensor, *_: Any) -> Tensor:
     return torch.empty_like(x)
 
 
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-    x, v0, _, ctx.window, ctx.shifted, ctx.num_iters = inputs
-    ctx.save_for_backward(x, v0, *output[1:])
+@_mix_backward.register_fake
+def _mix_backward_fake(grad: Tensor, x: Tensor, *_: Any) -> Tensor:
+    return torch.empty_like(x)
 
 
-def _mix_vjp(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor, None, None, None, None, None]:
-    dx = _mix_backward(grad.contiguous(), *ctx.saved_tensors, ctx.window, ctx.shifted, ctx.num_iters)
-    return dx, None, None, None, None, None
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, v0, *ctx.settings = inputs
+    ctx.save_for_backward(x, v0)
+
+
+def _vjp(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None, None]:
+    return _mix_backward(grad.contiguous(), *ctx.saved_tensors, *ctx.settings), None, None, None, None, None
 
 
 def _refuse(ctx: Any, grad: Tensor) -> NoReturn:
@@ -178,5 +188,5 @@ def _refuse(ctx: Any, grad: Tensor) -> NoReturn:
     )
 
 
-_mix.register_autograd(_mix_vjp, setup_context=_keep)
+_mix.register_autograd(_vjp, setup_context=_keep)
 _mix_backward.register_autograd(_refuse)

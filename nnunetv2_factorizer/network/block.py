@@ -1,6 +1,6 @@
 """The Factorizer block: context from a matrix factorization, then a pointwise MLP, both residual."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import prod
 
 import torch
@@ -8,13 +8,14 @@ from torch import Tensor, nn
 
 from nnunetv2_factorizer.factorization import NMF, GlobalMatricize, LocalMatricize, ShiftedWindowMatricize, mix
 from nnunetv2_factorizer.network.layers import MLP, ChannelLayerNorm, PointwiseLinear
-from nnunetv2_factorizer.network.recompute import recomputed
+from nnunetv2_factorizer.network.recompute import Rows, recomputed
 from nnunetv2_factorizer.network.settings import BlockSettings
 
 
 class WrappedNMF(nn.Module):
-    """Pointwise linear, matricize, ReLU, NMF, back to an image, pointwise linear, on `(B, C, *S)`.
+    """Pointwise linear, matricize, ReLU, NMF, back to an image, pointwise linear: the parts, on `(B, C, *S)`.
 
+    `FactorizerBlock` calls `in_proj`, `mix` and `out_proj` by themselves, the first and the last with their neighbours.
     With `nmf=False` the factorization is the identity, one of the paper's ablations.
     """
 
@@ -28,9 +29,6 @@ class WrappedNMF(nn.Module):
             self.nmf = NMF(size, settings.rank, settings.num_iters, settings.solver)
         self.out_proj = PointwiseLinear(settings.channels, settings.channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.out_proj(self.mix(self.in_proj(x)))
-
     def mix(self, x: Tensor) -> Tensor:
         """Matricize, ReLU, NMF, back to an image: all that looks further than one voxel."""
         if self.matricize is None:
@@ -39,10 +37,7 @@ class WrappedNMF(nn.Module):
         v0 = self.matricize.fit(self.nmf.v0, size)
         if not self.nmf.closed_form:
             return self.matricize.inverse(self.nmf(self.matricize(torch.relu(x)), v0), size)
-        window = [min(p, s) for p, s in zip(self.matricize.window, size, strict=True)]
-        if isinstance(self.matricize, GlobalMatricize):
-            window = list(size)
-        shifted = isinstance(self.matricize, ShiftedWindowMatricize)
+        window, shifted = self.matricize.window_at(size), self.matricize.shifted
         return mix(x, v0, head_dim=self.nmf.size[0], window=window, shifted=shifted, num_iters=self.nmf.num_iters)
 
 
@@ -70,25 +65,26 @@ class FactorizerBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.local_path is not None:
             x = x + self.local_path(x)
-        projected = self._at_each_voxel(self._before, (self.norm1, self.mixer.in_proj), x)
-        mixed = self.mixer.mix(projected)
-        after = (self.mixer.out_proj,) if self.mlp is None else (self.mixer.out_proj, self.norm2, self.mlp)
-        return self._at_each_voxel(self._after, after, x, mixed)
+        if self.memory == "fast":
+            return self._after(x, self.mixer.mix(self._before(x)))
+        after = [self.mixer.out_proj] if self.mlp is None else [self.mixer.out_proj, self.norm2, self.mlp]
+        mixed = self.mixer.mix(self._recomputed(self._before, [self.norm1, self.mixer.in_proj], x))
+        return self._recomputed(self._after, after, x, mixed)
 
     def _before(self, x: Tensor) -> Tensor:
+        """What the block does at each voxel before it mixes them, on `(B, C, *S)` or `(voxels, C)`."""
         return self.mixer.in_proj(self.norm1(x))
 
     def _after(self, x: Tensor, mixed: Tensor) -> Tensor:
-        x = x + self.mixer.out_proj(mixed)
-        return x if self.mlp is None else x + self.mlp(self.norm2(x))
+        """What it does after."""
+        y = x + self.mixer.out_proj(mixed)
+        return y if self.mlp is None else y + self.mlp(self.norm2(y))
 
-    def _at_each_voxel(self, function: Callable[..., Tensor], modules: Sequence[nn.Module], *volumes: Tensor) -> Tensor:
-        if self.memory == "fast":
-            return function(*volumes)
+    def _recomputed(self, function: Rows, modules: Sequence[nn.Module], *volumes: Tensor) -> Tensor:
         channels_last = [volume.movedim(1, -1) for volume in volumes]
-        rows = [volume.flatten(0, -2) for volume in channels_last]
+        voxels = [volume.flatten(0, -2) for volume in channels_last]
         deterministic = not (self.training and self.dropout > 0)
-        result = recomputed(function, modules, *rows, deterministic=deterministic)
+        result = recomputed(function, modules, *voxels, deterministic=deterministic)
         return result.view(*channels_last[0].shape[:-1], -1).movedim(-1, 1)
 
 

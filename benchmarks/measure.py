@@ -1,0 +1,93 @@
+"""How everything here is measured: candidates take turns, medians, and the peak of memory in a process of its own."""
+
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+
+def device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def machine() -> str:
+    """One line on what the numbers were measured on."""
+    name = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
+    return f"{name}, {torch.get_num_threads()} CPU threads, PyTorch {torch.__version__}"
+
+
+def median_seconds(candidates: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 1) -> dict[str, float]:
+    """Median duration of each candidate; they take turns, so that a drift of the machine hits all alike."""
+    taken: dict[str, list[float]] = {name: [] for name in candidates}
+    for _ in range(warm_up + rounds):
+        for name, run in candidates.items():
+            synchronise()
+            start = time.perf_counter()
+            run()
+            synchronise()
+            taken[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values[warm_up:]) for name, values in taken.items()}
+
+
+def synchronise() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def forward(network: nn.Module, x: Tensor) -> None:
+    """One pass as in inference; on a GPU under fp16 autocast, as nnU-Net does it."""
+    with torch.no_grad(), torch.autocast(x.device.type, torch.float16, enabled=x.device.type == "cuda"):
+        network(x)
+
+
+def step(network: nn.Module, x: Tensor) -> None:
+    """One forward and backward pass with a loss on every output."""
+    network.zero_grad(set_to_none=True)
+    with torch.autocast(x.device.type, torch.float16, enabled=x.device.type == "cuda"):
+        loss = torch.stack([output.float().square().mean() for output in network(x)]).sum()
+    loss.backward()
+
+
+def mib_kept(network: nn.Module, x: Tensor) -> float:
+    """MiB of the distinct storages that a forward pass keeps for the backward pass, parameters left out."""
+    parameters = {p.untyped_storage().data_ptr() for p in network.parameters()}
+    kept: dict[int, Tensor] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        network(x)
+    return sum(t.untyped_storage().nbytes() for address, t in kept.items() if address not in parameters) / 2**20
+
+
+def peak_mib(run: Callable[[], object]) -> float:
+    """Peak of memory while `run` runs, above what was held before. Call it once a process."""
+    if torch.cuda.is_available():
+        allocated = torch.cuda.memory_allocated()
+        run()
+        return (torch.cuda.max_memory_allocated() - allocated) / 2**20
+    Path("/proc/self/clear_refs").write_text("5")  # Linux: forget the peak so far
+    before = _resident_mib("VmRSS")
+    run()
+    return _resident_mib("VmHWM") - before
+
+
+def in_own_process(module: str, *arguments: str) -> float:
+    """The number that `python -m MODULE ARGUMENTS` prints."""
+    command = [sys.executable, "-m", module, *arguments]
+    return float(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+
+
+def _resident_mib(field: str) -> float:
+    """Resident memory of this process, now (`VmRSS`) or at its peak (`VmHWM`)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 2**10 for line in lines if line.startswith(field))
