@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-all lint bench
+.PHONY: demo test test-all lint bench bench-all
 
 # PyTorch comes with its CUDA libraries, about 6 GB; it runs on a CPU as well.
 .venv/installed: pyproject.toml
@@ -24,9 +24,15 @@ test: lint
 test-all: lint
 	$(BIN)/python -m pytest -m ''
 
-# The tables of benchmarks/REPORT.md: hours on a CPU, see there for the environment it needs.
+# Time and memory beside nnU-Net's U-Net: a quarter of an hour on two cores.
 bench: .venv/installed
-	$(BIN)/python benchmarks/training_step.py
-	$(BIN)/python benchmarks/factorization.py
-	$(BIN)/python benchmarks/hippocampus.py train -o results/hippocampus
-	$(BIN)/python benchmarks/hippocampus.py table -o results/hippocampus
+	$(BIN)/python -m benchmarks.cost -o cost.json
+
+# The other tables of benchmarks/REPORT.md: hours on a CPU, see there for the environment they need.
+bench-all: bench
+	$(BIN)/python -m benchmarks.training_step
+	$(BIN)/python -m benchmarks.factorization
+	$(BIN)/python -m benchmarks.hippocampus train -o results/hippocampus
+	$(BIN)/python -m benchmarks.hippocampus table -o results/hippocampus
+	$(BIN)/python -m benchmarks.search train -o results/search
+	$(BIN)/python -m benchmarks.search table -o results/search

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from nnunetv2_factorizer.factorization.checks import check_count
 from nnunetv2_factorizer.factorization.matmul import matmul
 from nnunetv2_factorizer.factorization.precision import full_precision, without_autocast
 from nnunetv2_factorizer.factorization.rank_one import rank_one
@@ -108,11 +109,7 @@ class NMF(nn.Module):
 def _check_settings(size: tuple[int, ...], rank: int, num_iters: int, solver: str) -> None:
     if len(size) != 2 or min(size) < 1:
         raise ValueError(f"size must be two positive numbers (M, N), got {size}.")
-    if not isinstance(rank, int) or not 1 <= rank <= min(size):
-        raise ValueError(
-            f"rank must be a whole number from 1 to min(M, N) = {min(size)} for matrices of {size}, got {rank}."
-        )
-    if not isinstance(num_iters, int) or num_iters < 1:
-        raise ValueError(f"num_iters must be a whole number of at least 1, got {num_iters}.")
+    check_count("rank", rank, min(size), f" = min(M, N) for matrices of {size}")
+    check_count("num_iters", num_iters)
     if solver not in SOLVERS:
         raise ValueError(f"solver must be one of {', '.join(map(repr, SOLVERS))}, got {solver!r}.")

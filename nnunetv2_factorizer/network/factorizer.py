@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from nnunetv2_factorizer.factorization.checks import check_count
 from nnunetv2_factorizer.network.memory import feature_map_size
 from nnunetv2_factorizer.network.settings import (
     BlockSettings,
-    check_count,
     parse_conv_op,
     parse_strides,
     per_axis,
@@ -51,6 +51,8 @@ class Factorizer(nn.Module):
         local_path: `"depthwise"` adds a residual depthwise convolution before each block, `"none"` is the paper's
             network; per stage.
         deep_supervision: return the logits of each decoder stage, highest resolution first, in place of one tensor.
+        memory: `"low"` computes the layers of each voxel again in the backward pass, in stretches that fit a CPU's
+            cache, and keeps a third of what `"fast"` keeps; on a CPU it is also the faster one. Per stage.
 
     Raises:
         ValueError: an argument is out of range; the message names it, its value and what is accepted.

@@ -4,12 +4,12 @@ import pydoc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
-from numbers import Integral
 from typing import Any
 
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
+from nnunetv2_factorizer.factorization.checks import check_count
 from nnunetv2_factorizer.factorization.solvers import SOLVERS
 
 MATRICIZE = ("swin", "local", "global")
@@ -114,12 +114,6 @@ def stage_sizes(patch_size: Sequence[int] | None, strides: list[tuple[int, ...]]
         patch_size = tuple(p // s for p, s in zip(patch_size, stride, strict=True))
         sizes.append(patch_size)
     return sizes
-
-
-def check_count(name: str, value: Any) -> None:
-    """Raises a `ValueError` where a number that counts something is not a whole one from 1."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}.")
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -164,9 +164,10 @@ def test_half_precision_input_is_computed_in_float32(dtype: torch.dtype) -> None
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"rank": 9}, r"rank must be a whole number from 1 to min\(M, N\) = 8 .* got 9"),
+        ({"rank": 9}, r"rank must be a whole number from 1 to 8 = min\(M, N\) .* got 9"),
         ({"rank": 0}, "rank .* got 0"),
         ({"rank": 1.5}, r"rank .* got 1\.5"),
+        ({"num_iters": True}, "num_iters must be a whole number of at least 1, got True"),
         ({"num_iters": 0}, "num_iters must be a whole number of at least 1, got 0"),
         ({"solver": "als"}, "solver must be one of 'hals', 'mu', got 'als'"),
         ({"size": (0, 4)}, r"size must be two positive numbers \(M, N\), got \(0, 4\)"),
