@@ -31,7 +31,7 @@ bench: .venv/installed
 # The other tables of benchmarks/REPORT.md: hours on a CPU, see there for the environment they need.
 bench-all: bench
 	$(BIN)/python -m benchmarks.training_step
-	$(BIN)/python -m benchmarks.factorization
+	$(BIN)/python -m benchmarks.choices
 	$(BIN)/python -m benchmarks.hippocampus train -o results/hippocampus
 	$(BIN)/python -m benchmarks.hippocampus table -o results/hippocampus
 	$(BIN)/python -m benchmarks.search train -o results/search
