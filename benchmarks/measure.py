@@ -72,6 +72,8 @@ def mib_kept(network: nn.Module, x: Tensor) -> float:
 def peak_mib(run: Callable[[], object]) -> float:
     """Peak of memory while `run` runs, above what was held before. Call it once a process."""
     if torch.cuda.is_available():
+        run()  # compiles
+        torch.cuda.reset_peak_memory_stats()
         allocated = torch.cuda.memory_allocated()
         run()
         return (torch.cuda.max_memory_allocated() - allocated) / 2**20

@@ -4,6 +4,7 @@
     python -m benchmarks.search table -o OUT                        print the table of what OUT holds
 
 Data, split, batch size, validation and environment are those of `benchmarks/hippocampus.py`; the training is shorter.
+Only one at a time: all variants train in the same folder of nnU-Net's results.
 """
 
 import argparse

@@ -3,7 +3,7 @@
 `mix` does what `matricize.inverse(nmf(relu(matricize(x))))` does for rank 1, a chunk of windows at a time: they are
 copied out of the volume, factorized while they are in the cache, and written back. Nothing is rolled, padded or
 stacked, and only the volume is kept for the backward pass. On a GPU, fused kernels do the same where they can. It is an
-operator of `torch.library`, one node for `torch.compile` and `torch.export`.
+operator of `torch.library`, one node for `torch.compile` and `torch.export`; an exported program needs this package.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,8 +18,11 @@ from nnunetv2_factorizer.factorization.precision import full_precision, without_
 from nnunetv2_factorizer.factorization.rank_one import gradient, projection, summarise
 from nnunetv2_factorizer.factorization.windows import Chunk, chunks
 
-CHUNK_NUMBERS = {"cpu": 2**19, "cuda": 2**28}
+CHUNK_NUMBERS = {"cpu": 2**19, "cuda": 2**25}
 """How many numbers are worked on at a time: on a CPU what its cache holds, on a GPU what keeps it busy."""
+
+GROUP_CHANNELS = 32
+"""Heads are multiplied together up to so many channels: with fewer the products are thin, with more mostly waste."""
 
 
 def mix(x: Tensor, v0: Tensor, *, head_dim: int, window: Sequence[int], shifted: bool, num_iters: int) -> Tensor:
@@ -35,23 +38,30 @@ def mix(x: Tensor, v0: Tensor, *, head_dim: int, window: Sequence[int], shifted:
 
     Returns:
         `(B, C, *S)`, channels-last, in the data type of `x`; computed in float32, or float64 if `x` is.
+
+    Raises:
+        ValueError: `v0` does not have the shape of the window.
     """
+    if v0.shape != (prod(window), 1):
+        raise ValueError(
+            f"v0 must have the shape {(prod(window), 1)} for the window {tuple(window)}, got {tuple(v0.shape)}."
+        )
     rows = x.movedim(1, -1).contiguous()
-    return _mix(rows, v0, head_dim, list(window), shifted, num_iters).movedim(-1, 1)
+    return _mix(rows, v0.contiguous(), head_dim, list(window), shifted, num_iters).movedim(-1, 1)
 
 
 @torch.library.custom_op("nnunetv2_factorizer::mix", mutates_args=())
 def _mix(x: Tensor, v0: Tensor, head_dim: int, window: list[int], shifted: bool, num_iters: int) -> Tensor:
     """On a contiguous `(B, *S, C)`."""
     out = torch.empty_like(x)
-    v0 = full_precision(v0.to(x.dtype))
+    v0 = v0.to(torch.promote_types(x.dtype, torch.float32))
     with without_autocast(x):
         if _is_one_window(x, window, shifted):
             for item, out_item in zip(x, out, strict=True):
                 _mix_one_window(item.flatten(0, -2), v0, head_dim, num_iters, out_item.flatten(0, -2))
             return out
         for chunk in _chunks(x, window, shifted):
-            y = _cut(chunk, x, window).relu_()
+            y = _cut(chunk, x, window, head_dim).relu_()
             p = projection(*summarise(y, v0, head_dim), num_iters)
             _join(chunk, y @ p.div_(1 + shifted), out, window)
     return out
@@ -63,7 +73,7 @@ def _mix_backward(
 ) -> Tensor:
     """The gradient with respect to `x` `(B, *S, C)`."""
     dx = torch.empty_like(x)
-    v0 = full_precision(v0.to(x.dtype))
+    v0 = v0.to(torch.promote_types(x.dtype, torch.float32))
     with without_autocast(x):
         if _is_one_window(x, window, shifted):
             for item in zip(grad, x, dx, strict=True):
@@ -71,8 +81,8 @@ def _mix_backward(
                 _mix_one_window_backward(grad_item, x_item, v0, head_dim, num_iters, dx_item)
             return dx
         for chunk in _chunks(x, window, shifted):
-            y = _cut(chunk, x, window).relu_()
-            g = _cut(chunk, grad, window).div_(1 + shifted)
+            y = _cut(chunk, x, window, head_dim).relu_()
+            g = _cut(chunk, grad, window, head_dim).div_(1 + shifted)
             parts = gradient(y.mT @ g, *summarise(y, v0, head_dim), num_iters)
             _join(chunk, _input_gradient(g, y, v0, *parts), dx, window)
     return dx
@@ -80,7 +90,7 @@ def _mix_backward(
 
 @_mix.register_kernel("cuda")
 def _mix_cuda(x: Tensor, v0: Tensor, head_dim: int, window: list[int], shifted: bool, num_iters: int) -> Tensor:
-    if not kernels.fits(x, head_dim, window):
+    if not (kernels.fits(x, head_dim, window) and kernels.available(x.device)):
         return _mix._init_fn(x, v0, head_dim, window, shifted, num_iters)
     from nnunetv2_factorizer.factorization.kernels.windows import mix_windows
 
@@ -91,7 +101,7 @@ def _mix_cuda(x: Tensor, v0: Tensor, head_dim: int, window: list[int], shifted: 
 def _mix_backward_cuda(
     grad: Tensor, x: Tensor, v0: Tensor, head_dim: int, window: list[int], shifted: bool, num_iters: int
 ) -> Tensor:
-    if not kernels.fits(x, head_dim, window):
+    if not (kernels.fits(x, head_dim, window) and kernels.available(x.device)):
         return _mix_backward._init_fn(grad, x, v0, head_dim, window, shifted, num_iters)
     from nnunetv2_factorizer.factorization.kernels.windows import mix_windows_backward
 
@@ -137,29 +147,39 @@ def _stretches(x: Tensor) -> list[slice]:
 
 def _chunks(x: Tensor, window: Sequence[int], shifted: bool) -> Iterator[Chunk]:
     """Those of the regular grid, then those of the shifted one."""
-    max_windows = max(1, CHUNK_NUMBERS.get(x.device.type, 2**19) // (prod(window) * x.shape[-1]))
+    per_window = max(prod(window), GROUP_CHANNELS) * x.shape[-1]  # the matrix, or its products
+    max_windows = max(1, CHUNK_NUMBERS.get(x.device.type, 2**19) // per_window)
     yield from chunks(x.shape[:-1], window, False, max_windows)
     if shifted:
         yield from chunks(x.shape[:-1], window, True, max_windows)
 
 
-def _cut(chunk: Chunk, volume: Tensor, window: Sequence[int]) -> Tensor:
-    """The windows of the chunk, `(windows, N, C)` in full precision, zero beyond the volume."""
+def _cut(chunk: Chunk, volume: Tensor, window: Sequence[int], head_dim: int) -> Tensor:
+    """The windows of the chunk, `(windows, groups, N, C / groups)` in full precision, zero beyond the volume."""
+    group = _group(volume.shape[-1], head_dim)
     make = torch.empty if chunk.complete else torch.zeros
     dtype = torch.promote_types(volume.dtype, torch.float32)
-    matrices = make(len(chunk), *window, volume.shape[-1], dtype=dtype, device=volume.device)
-    for voxels, places in chunk.views(volume, matrices):
+    matrices = make(len(chunk), volume.shape[-1] // group, *window, group, dtype=dtype, device=volume.device)
+    for voxels, places in chunk.views(volume.unflatten(-1, (-1, group)), matrices.movedim(1, -2)):
         places.copy_(voxels)
-    return matrices.flatten(1, -2)
+    return matrices.flatten(2, -2)
 
 
 def _join(chunk: Chunk, matrices: Tensor, volume: Tensor, window: Sequence[int]) -> None:
-    """Writes the windows `(windows, N, C)` of the regular grid into the volume, and adds those of the shifted one."""
-    for voxels, places in chunk.views(volume, matrices.unflatten(1, tuple(window))):
+    """Writes windows as `_cut` gives them into the volume, and adds those of the shifted grid."""
+    volume = volume.unflatten(-1, (-1, matrices.shape[-1]))
+    for voxels, places in chunk.views(volume, matrices.unflatten(2, tuple(window)).movedim(1, -2)):
         if chunk.shifted:
             voxels.add_(places)
         else:
             voxels.copy_(places)
+
+
+def _group(channels: int, head_dim: int) -> int:
+    """Channels that are multiplied at once: whole heads, up to `GROUP_CHANNELS` or one head."""
+    heads = channels // head_dim
+    most = max(1, GROUP_CHANNELS // head_dim)
+    return head_dim * max(number for number in range(1, most + 1) if heads % number == 0)
 
 
 @_mix.register_fake

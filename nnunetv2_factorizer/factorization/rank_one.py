@@ -2,11 +2,11 @@
 
 On a non-negative `X` the clamp of HALS never acts, so that with one column both solvers are a power iteration: from
 `a = X v0`, `T` iterations arrive at `u` of the direction of `K^(T-1) a`, where `K = X X^T` is only `E x E`, and the
-output is `u (u^T X)`. For the backward pass `X` and a few `E x E` numbers are kept.
+output is `u (u^T X)`. For the backward pass `X` alone is kept.
 
-The functions here work on windows of all heads at once: `y` `(..., N, C)` holds `X^T` of `H = C / E` heads side by
-side, which is how a channels-last volume lies in memory. One product over all `C` channels, of which only the blocks of
-the heads are used, is faster than many thin ones: `K` and `u u^T` become block-diagonal `C x C` matrices.
+The functions here work on several heads at once: `y` `(..., N, C)` holds `X^T` of `H = C / E` heads side by side, which
+is how a channels-last volume lies in memory. One product over the `C` channels of a few heads, of which only the blocks
+of each head are used, is faster than many thin ones: `K` and `u u^T` become block-diagonal `C x C` matrices.
 """
 
 from typing import Any
@@ -80,17 +80,16 @@ class _RankOne(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, y: Tensor, v0: Tensor, num_iters: int) -> Tensor:
-        k, a = summarise(y, v0, y.shape[-1])
         ctx.num_iters = num_iters
-        ctx.save_for_backward(y, v0, k, a)
-        return y @ projection(k, a, num_iters)
+        ctx.save_for_backward(y, v0)
+        return y @ projection(*summarise(y, v0, y.shape[-1]), num_iters)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         # torch.compile would trace this under the autocast of the forward pass, in which K overflows.
         with without_autocast(grad):
-            y, v0, k, a = ctx.saved_tensors
-            p, d, da = gradient(y.mT @ grad, k, a, ctx.num_iters)
+            y, v0 = ctx.saved_tensors
+            p, d, da = gradient(y.mT @ grad, *summarise(y, v0, y.shape[-1]), ctx.num_iters)
             return grad @ p + y @ d + v0 * da.unsqueeze(-2), None, None
 
 

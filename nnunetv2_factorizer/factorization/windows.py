@@ -87,8 +87,6 @@ class Chunk:
 
     item: int
     shifted: bool
-    windows: slice
-    """Their place among all windows of the batch, those of the shifted grid after those of the regular one."""
     grid: tuple[int, ...]
     """How many there are along each axis."""
     pieces: tuple[tuple[Run, ...], ...]
@@ -100,16 +98,18 @@ class Chunk:
         return prod(self.grid)
 
     def views(self, volume: Tensor, matrices: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """The same voxels in `volume` `(B, *S, C)` and in `matrices` `(windows, *P, C)`, as views of one shape."""
+        """The same voxels in `volume` `(B, *S, ...)` and in `matrices` `(windows, *P, ...)`, as views of one shape."""
         num_axes = len(self.grid)
         matrices = matrices.unflatten(0, self.grid)
+        channels = volume.shape[1 + num_axes :]
         # From (count, length) of each axis to all counts, then all lengths.
-        order = [*range(0, 2 * num_axes, 2), *range(1, 2 * num_axes, 2), 2 * num_axes]
+        order = [*range(0, 2 * num_axes, 2), *range(1, 2 * num_axes, 2)]
+        order += range(2 * num_axes, 2 * num_axes + len(channels))
         for piece in self.pieces:
             voxels = volume[self.item][tuple(run.in_volume for run in piece)]
             lengths = [number for run in piece for number in (run.count, run.length)]
             places = (*(run.in_windows for run in piece), *(run.in_window for run in piece))
-            yield voxels.view(*lengths, volume.shape[-1]).permute(order), matrices[places]
+            yield voxels.view(*lengths, *channels).permute(order), matrices[places]
 
 
 def chunks(shape: Sequence[int], window: Sequence[int], shifted: bool, max_windows: int) -> Iterator[Chunk]:
@@ -127,13 +127,11 @@ def chunks(shape: Sequence[int], window: Sequence[int], shifted: bool, max_windo
     step = list(grid)
     for axis in range(len(grid) - 1):
         step[axis] = min(grid[axis], max(1, max_windows // prod(grid[axis + 1 :])))
-    stop = shifted * batch * prod(grid)
     for item in range(batch):
         for corner in product(*(range(0, n, s) for n, s in zip(grid, step, strict=True))):
             ends = [min(c + s, n) for c, s, n in zip(corner, step, grid, strict=True)]
             selected = [select(r, c, e) for r, c, e in zip(runs, corner, ends, strict=True)]
             part = tuple(e - c for c, e in zip(corner, ends, strict=True))
-            start, stop = stop, stop + prod(part)
             voxels = prod(sum(run.count * run.length for run in axis) for axis in selected)
             complete = voxels == prod(part) * prod(window)
-            yield Chunk(item, shifted, slice(start, stop), part, tuple(product(*selected)), complete)
+            yield Chunk(item, shifted, part, tuple(product(*selected)), complete)

@@ -51,8 +51,8 @@ class Factorizer(nn.Module):
         local_path: `"depthwise"` adds a residual depthwise convolution before each block, `"none"` is the paper's
             network; per stage.
         deep_supervision: return the logits of each decoder stage, highest resolution first, in place of one tensor.
-        memory: `"low"` computes the layers of each voxel again in the backward pass, in stretches that fit a CPU's
-            cache, and keeps a third of what `"fast"` keeps; on a CPU it is also the faster one. Per stage.
+        memory: `"low"` computes the layers of each voxel again in the backward pass, `"fast"` keeps what they made,
+            three times as much; per stage.
 
     Raises:
         ValueError: an argument is out of range; the message names it, its value and what is accepted.
@@ -85,7 +85,7 @@ class Factorizer(nn.Module):
         nmf: bool | Sequence[bool] = True,
         local_path: str | Sequence[str] = "none",
         deep_supervision: bool = False,
-        memory: str = "low",
+        memory: str | Sequence[str] = "low",
     ) -> None:
         super().__init__()
         if n_stages < 2:

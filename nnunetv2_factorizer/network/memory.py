@@ -19,7 +19,7 @@ def numbers_kept(stage: BlockSettings) -> float:
     """How many numbers one block keeps for each number of its input, counted with `saved_tensors_hooks`."""
     kept = 3.0  # input, mixed volume, output
     if stage.nmf:
-        kept += 1
+        kept += 1  # projected volume
         if stage.rank > 1:
             grids = 2 if stage.matricize == "swin" else 1
             per_matrix = FACTORS_PER_UPDATE[stage.solver] * stage.num_iters * stage.rank / stage.head_dim

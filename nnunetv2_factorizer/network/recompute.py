@@ -27,11 +27,11 @@ def recomputed(function: Rows, modules: Sequence[nn.Module], *inputs: Tensor, de
         *inputs: `(rows, ..., C_i)`, the same number of rows each.
         deterministic: whether `function` gives the same every time, as dropout does not.
     """
-    if torch.compiler.is_exporting() or (torch.compiler.is_compiling() and not torch.is_grad_enabled()):
-        return function(*inputs)
-    if torch.compiler.is_compiling() or not deterministic:  # A compiler cannot trace the stretches.
+    if torch.is_grad_enabled() and (torch.compiler.is_dynamo_compiling() or not deterministic):
         result: Tensor = checkpoint(function, *inputs, use_reentrant=False)
         return result
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or not deterministic:  # for inference only
+        return function(*inputs)
     parameters = [parameter for module in modules for parameter in module.parameters()]
     result = _Recomputed.apply(function, len(inputs), *inputs, *parameters)
     return result

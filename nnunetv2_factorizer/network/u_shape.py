@@ -101,6 +101,7 @@ class Decoder(nn.Module):
         for upsampling, adapter, stage, memory in zip(
             self.upsamplings, self.adapters, self.stages, self.memory, strict=True
         ):
+            assert isinstance(adapter, PointwiseLinear)
             x = stage(_merge(upsampling, adapter, outputs.pop(), x, memory))
             features.append(x)
         if not self.deep_supervision:
@@ -108,7 +109,7 @@ class Decoder(nn.Module):
         return [head(x) for head, x in zip(self.seg_layers, features, strict=True)][::-1]
 
 
-def _merge(upsampling: nn.Module, adapter: nn.Module, skip: Tensor, low: Tensor, memory: str) -> Tensor:
+def _merge(upsampling: nn.Module, adapter: PointwiseLinear, skip: Tensor, low: Tensor, memory: str) -> Tensor:
     """The adapter applied to skip and upsampled features side by side, which are never in memory side by side.
 
     A row is a slice of the low resolution, across the first spatial axis.
@@ -117,7 +118,7 @@ def _merge(upsampling: nn.Module, adapter: nn.Module, skip: Tensor, low: Tensor,
 
     def merge(skip: Tensor, low: Tensor) -> Tensor:
         """`(rows, stride, ..., C)` and `(rows, ..., C_low)`."""
-        of_skip, of_low = adapter.get_parameter("weight").chunk(2, dim=1)
+        of_skip, of_low = adapter.weight.chunk(2, dim=1)
         upsampled = upsampling(low.unsqueeze(0).movedim(-1, 1)).movedim(1, -1).view(*skip.shape)
         return functional.linear(upsampled, of_low).add_(functional.linear(skip, of_skip))
 

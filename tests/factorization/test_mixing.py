@@ -93,6 +93,14 @@ def test_half_precision_volume_is_computed_in_float32(kind: str, dtype: torch.dt
     assert relative_error(grad, expected_grad) < 1e-2
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_rounds_the_result_only(dtype: torch.dtype) -> None:
+    x = torch.randn(1, 8, 8, 8).to(dtype)
+    v0 = torch.rand(16, 1)
+    y, full = (mix(t, v0, head_dim=4, window=(4, 4), shifted=False, num_iters=5) for t in (x, x.float()))
+    assert torch.equal(y, full.to(dtype))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradient_is_the_derivative(kind: str) -> None:
     window = (4, 6) if kind == "global" else (4, 4)
@@ -137,7 +145,24 @@ def test_second_derivative_is_refused_with_the_setting_that_has_one() -> None:
     (grad,) = torch.autograd.grad(y.sum(), x, create_graph=True)
     with pytest.raises(RuntimeError, match="closed_form = False"):
         grad.sum().backward()
-    nmf = NMF((4, 16))
-    nmf.closed_form = False
+
+
+@pytest.mark.parametrize("closed_form", [True, False])
+def test_the_layer_has_a_second_derivative(closed_form: bool) -> None:
+    nmf = NMF((4, 16)).double()
+    nmf.closed_form = closed_form
     matrix = torch.rand(2, 4, 16, dtype=torch.float64).add(0.1).requires_grad_()
-    assert torch.autograd.gradgradcheck(nmf.double(), matrix)
+    assert torch.autograd.gradgradcheck(nmf, matrix)
+
+
+def test_factor_of_another_window_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"v0 must have the shape \(16, 1\) .* got \(8, 1\)"):
+        mix(torch.rand(1, 4, 8, 8), torch.rand(8, 1), head_dim=4, window=(4, 4), shifted=False, num_iters=5)
+
+
+@pytest.mark.parametrize(("channels", "head_dim"), [(64, 8), (48, 8), (40, 8), (128, 64), (24, 1)])
+def test_channels_are_multiplied_in_groups_of_whole_heads(channels: int, head_dim: int) -> None:
+    x = torch.randn(1, channels, 6, 8, dtype=torch.float64)
+    actual, expected = both(x, "swin", (4, 4), head_dim)
+    for a, e in zip(actual, expected, strict=True):
+        torch.testing.assert_close(a, e, rtol=1e-7, atol=1e-9)

@@ -28,10 +28,11 @@ def test_chunks_copy_what_padding_and_rolling_would(case: tuple[tuple[int, ...],
     for shifted in (False, True):
         matrices = torch.zeros(shape[0] * number, *window, 2)
         seen = torch.zeros(*shape, 2)
+        start = 0
         for chunk in chunks(shape, window, shifted, max_windows):
-            start = shifted * len(matrices)
-            part = matrices[chunk.windows.start - start : chunk.windows.stop - start]
-            assert len(part) == len(chunk)
+            assert len(chunk) <= max(max_windows, ceil(shape[-1] / window[-1]))
+            part = matrices[start : start + len(chunk)]
+            start += len(chunk)
             part.fill_(torch.nan if chunk.complete else 0)  # of a complete chunk every place must be written
             for voxels, places in chunk.views(volume, part):
                 places.copy_(voxels)

@@ -218,6 +218,27 @@ def test_a_list_gives_each_stage_its_own() -> None:
     assert network(small_input())[0].shape == (1, 2, 8, 24, 16)
 
 
+def test_dropout_is_the_same_whatever_is_kept() -> None:
+    low = small(dropout=0.5)
+    fast = small(dropout=0.5, memory="fast")
+    fast.load_state_dict(low.state_dict())
+    x = small_input()
+    results = []
+    for network in (low, fast):
+        torch.manual_seed(1)
+        output = network(x)[0]
+        results.append([output, *torch.autograd.grad(output.square().sum(), network.encoder.parameters())])
+    for a, e in zip(*results, strict=True):
+        assert relative_error(a, e) < 1e-4
+
+
+@pytest.mark.filterwarnings("ignore")  # jit.trace is deprecated, and still what some deployments use
+def test_traces() -> None:
+    network = small(deep_supervision=False).eval()
+    x = small_input()
+    assert relative_error(torch.jit.trace(network, x)(x), network(x)) < 1e-5
+
+
 def test_forward_is_deterministic() -> None:
     network = small()
     x = small_input()

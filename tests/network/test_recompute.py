@@ -58,14 +58,42 @@ def test_keeps_its_inputs_only() -> None:
 def test_backward_is_under_the_autocast_of_the_forward_pass() -> None:
     layers = Layers()
     x = torch.randn(50, 6, requires_grad=True)
-    gradients = []
-    for run in (layers, lambda x, y: recomputed(layers, [layers], x, y)):
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            output = run(x, x)
-        gradients.append(torch.autograd.grad(output.float().square().sum(), [x, *layers.parameters()]))
-    for expected, actual in zip(*gradients, strict=True):
-        assert actual.dtype == expected.dtype
-        assert relative_error(actual, expected) < 2e-2
+    types = []
+
+    def function(x: Tensor, y: Tensor) -> Tensor:
+        types.append(layers.mlp(y).dtype)
+        return layers(x, y)
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = recomputed(function, [layers], x, x)
+    actual = torch.autograd.grad(output.float().square().sum(), [x, *layers.parameters()])
+    assert types == [torch.bfloat16, torch.bfloat16]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = layers(x, x)
+    expected = torch.autograd.grad(output.float().square().sum(), [x, *layers.parameters()])
+    for a, e in zip(actual, expected, strict=True):
+        assert a.dtype == e.dtype
+        assert relative_error(a, e) < 2e-2
+
+
+def test_compiled_it_keeps_less_too() -> None:
+    """nnU-Net compiles on a GPU; there the planner counts on what is not kept."""
+    layers = Layers()
+    x = torch.randn(500, 6, requires_grad=True)
+    kept = []
+    for function in (layers, lambda x, y: recomputed(layers, [layers], x, y)):
+        numbers: list[int] = []
+
+        def pack(tensor: Tensor, numbers: list[int] = numbers) -> Tensor:
+            numbers.append(tensor.numel())
+            return tensor
+
+        compiled = torch.compile(function, fullgraph=True, backend="aot_eager_decomp_partition")
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            compiled(x, x)
+        kept.append(sum(numbers))
+        torch.compiler.reset()
+    assert kept[1] < kept[0] / 2
 
 
 def test_dropout_drops_the_same_numbers_again() -> None:

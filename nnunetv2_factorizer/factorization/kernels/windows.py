@@ -12,8 +12,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from nnunetv2_factorizer.factorization.kernels import _power_of_two
+from nnunetv2_factorizer.factorization.kernels import MAX_TILE, power_of_two
 from nnunetv2_factorizer.factorization.rank_one import EPS
+
+NUMBERS_PER_WARP = 1024
+"""So many of the tile for each warp: twice as many, and the backward kernel's registers no longer hold them."""
 
 SECTOR = 32
 """Bytes that a GPU reads at least: a program takes as many heads as fill one at each voxel."""
@@ -22,8 +25,9 @@ SECTOR = 32
 def mix_windows(x: Tensor, v0: Tensor, head_dim: int, window: list[int], shifted: bool, num_iters: int) -> Tensor:
     """What `mix` does on a contiguous `(B, *S, C)` with one to three spatial axes."""
     out = torch.empty_like(x)
-    for grid, launch in _launches(x, v0, head_dim, window, shifted, num_iters):
-        _forward_kernel[grid](x, v0, out, **launch)
+    with torch.cuda.device_of(x):
+        for grid, launch in _launches(x, v0, head_dim, window, shifted, num_iters):
+            _forward_kernel[grid](x, v0, out, **launch)
     return out
 
 
@@ -32,8 +36,9 @@ def mix_windows_backward(
 ) -> Tensor:
     """The gradient with respect to `x` `(B, *S, C)`."""
     dx = torch.empty_like(x)
-    for grid, launch in _launches(x, v0, head_dim, window, shifted, num_iters):
-        _backward_kernel[grid](grad, x, v0, dx, **launch)
+    with torch.cuda.device_of(x):
+        for grid, launch in _launches(x, v0, head_dim, window, shifted, num_iters):
+            _backward_kernel[grid](grad, x, v0, dx, **launch)
     return dx
 
 
@@ -45,7 +50,12 @@ def _launches(
     window = [1] * (5 - x.ndim) + list(window)
     number = [-(-s // p) for s, p in zip(size, window, strict=True)]
     num_heads = x.shape[-1] // head_dim
-    heads = min(_power_of_two(max(1, SECTOR // (head_dim * x.element_size()))), _power_of_two(num_heads))
+    tile_of_head = power_of_two(len(v0)) * power_of_two(head_dim)
+    heads = min(
+        power_of_two(max(1, SECTOR // (head_dim * x.element_size()))),
+        power_of_two(num_heads),
+        max(1, MAX_TILE // tile_of_head),
+    )
     launches = []
     for add in range(1 + shifted):
         arguments: dict[str, Any] = {f"S{axis}": s for axis, s in enumerate(size)}
@@ -54,8 +64,9 @@ def _launches(
         arguments |= {f"O{axis}": add * (p // 2) for axis, p in enumerate(window)}
         arguments |= {
             "C": x.shape[-1], "H": num_heads, "E": head_dim, "T": num_iters, "HEADS": heads,
-            "TILE_N": _power_of_two(len(v0)), "TILE_E": _power_of_two(head_dim), "TILE_T": _power_of_two(num_iters),
+            "TILE_N": power_of_two(len(v0)), "TILE_E": power_of_two(head_dim), "TILE_T": power_of_two(num_iters),
             "SCALE": 1 / (1 + shifted), "ADD": bool(add), "TINY": EPS,
+            "num_warps": min(16, max(1, heads * tile_of_head // NUMBERS_PER_WARP)),
         }  # fmt: skip
         grid = (x.shape[0] * number[0] * number[1] * number[2], -(-num_heads // heads))
         launches.append((grid, arguments))
@@ -107,7 +118,8 @@ def _forward_kernel(
     TILE_T: tl.constexpr, SCALE: tl.constexpr, ADD: tl.constexpr, TINY: tl.constexpr,
 ):  # fmt: skip
     offsets, exists = _tile(S0, S1, S2, P0, P1, P2, N0, N1, N2, O0, O1, O2, C, H, E, HEADS, TILE_N, TILE_E)
-    y = tl.maximum(tl.load(x + offsets, mask=exists, other=0).to(tl.float32), 0)
+    y = tl.load(x + offsets, mask=exists, other=0).to(tl.float32)
+    y = tl.where(y < 0, 0, y)  # lets NaN through, as PyTorch's ReLU does
     place = tl.arange(0, TILE_N)
     s = tl.load(v0 + place, mask=place < P0 * P1 * P2, other=0).to(tl.float32)[:, None]
     u = tl.zeros((HEADS, TILE_E), tl.float32)
@@ -135,7 +147,8 @@ def _backward_kernel(
     TILE_T: tl.constexpr, SCALE: tl.constexpr, ADD: tl.constexpr, TINY: tl.constexpr,
 ):  # fmt: skip
     offsets, exists = _tile(S0, S1, S2, P0, P1, P2, N0, N1, N2, O0, O1, O2, C, H, E, HEADS, TILE_N, TILE_E)
-    y = tl.maximum(tl.load(x + offsets, mask=exists, other=0).to(tl.float32), 0)
+    y = tl.load(x + offsets, mask=exists, other=0).to(tl.float32)
+    y = tl.where(y < 0, 0, y)  # lets NaN through, as PyTorch's ReLU does
     g = tl.load(grad + offsets, mask=exists, other=0).to(tl.float32) * SCALE
     place = tl.arange(0, TILE_N)
     v = tl.load(v0 + place, mask=place < P0 * P1 * P2, other=0).to(tl.float32)[:, None]
