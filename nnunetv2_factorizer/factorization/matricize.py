@@ -38,7 +38,7 @@ class GlobalMatricize(nn.Module):
         self.window = tuple(size)
 
     def forward(self, x: Tensor) -> Tensor:
-        _check_channels(x, self.head_dim)
+        check_channels(x, self.head_dim)
         return rearrange(x.flatten(2), "b (h e) n -> b h n e", e=self.head_dim).mT
 
     def inverse(self, matrices: Tensor, size: Sequence[int]) -> Tensor:
@@ -75,7 +75,7 @@ class LocalMatricize(nn.Module):
         self.window = tuple(window)
 
     def forward(self, x: Tensor) -> Tensor:
-        _check_channels(x, self.head_dim)
+        check_channels(x, self.head_dim)
         window, grid = _grid(tuple(x.shape[2:]), self.window)
         return self._cut(_pad(x, window, grid), window)
 
@@ -118,7 +118,7 @@ class ShiftedWindowMatricize(LocalMatricize):
     shifted = True
 
     def forward(self, x: Tensor) -> Tensor:
-        _check_channels(x, self.head_dim)
+        check_channels(x, self.head_dim)
         window, grid = _grid(tuple(x.shape[2:]), self.window)
         x = _pad(x, window, grid)
         return torch.stack([self._cut(x, window), self._cut(_roll(x, [p // 2 for p in window]), window)])
@@ -168,6 +168,7 @@ def _roll(image: Tensor, shifts: list[int]) -> Tensor:
     return torch.roll(image, shifts, dims=list(range(2, image.ndim)))
 
 
-def _check_channels(x: Tensor, head_dim: int) -> None:
+def check_channels(x: Tensor, head_dim: int) -> None:
+    """Raises a `ValueError` where the channels of `(B, C, *S)` are not whole heads."""
     if x.shape[1] % head_dim:
         raise ValueError(f"head_dim must divide the number of channels, {x.shape[1]}, got {head_dim}.")

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from nnunetv2_factorizer.factorization import kernels
+from nnunetv2_factorizer.factorization.matricize import check_channels
 from nnunetv2_factorizer.factorization.precision import full_precision, without_autocast
 from nnunetv2_factorizer.factorization.rank_one import gradient, projection, summarise
 from nnunetv2_factorizer.factorization.windows import Chunk, chunks
@@ -40,8 +41,9 @@ def mix(x: Tensor, v0: Tensor, *, head_dim: int, window: Sequence[int], shifted:
         `(B, C, *S)`, channels-last, in the data type of `x`; computed in float32, or float64 if `x` is.
 
     Raises:
-        ValueError: `v0` does not have the shape of the window.
+        ValueError: `v0` does not have the shape of the window, or `head_dim` does not divide the channels.
     """
+    check_channels(x, head_dim)
     if v0.shape != (prod(window), 1):
         raise ValueError(
             f"v0 must have the shape {(prod(window), 1)} for the window {tuple(window)}, got {tuple(v0.shape)}."

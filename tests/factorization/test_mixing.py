@@ -155,7 +155,9 @@ def test_the_layer_has_a_second_derivative(closed_form: bool) -> None:
     assert torch.autograd.gradgradcheck(nmf, matrix)
 
 
-def test_factor_of_another_window_is_refused() -> None:
+def test_wrong_arguments_are_refused() -> None:
+    with pytest.raises(ValueError, match="head_dim must divide the number of channels, 4, got 3"):
+        mix(torch.rand(1, 4, 8, 8), torch.rand(16, 1), head_dim=3, window=(4, 4), shifted=False, num_iters=5)
     with pytest.raises(ValueError, match=r"v0 must have the shape \(16, 1\) .* got \(8, 1\)"):
         mix(torch.rand(1, 4, 8, 8), torch.rand(8, 1), head_dim=4, window=(4, 4), shifted=False, num_iters=5)
 
