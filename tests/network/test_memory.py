@@ -5,23 +5,10 @@ from typing import Any
 import pytest
 import torch
 from dynamic_network_architectures.architectures.unet import PlainConvUNet
-from torch import Tensor, nn
+from torch import nn
 
+from benchmarks.measure import mib_kept
 from nnunetv2_factorizer.network import Factorizer
-
-
-def bytes_kept(network: nn.Module, patch_size: list[int]) -> int:
-    """Bytes of the distinct storages that a forward pass keeps for the backward pass, parameters left out."""
-    parameters = {p.untyped_storage().data_ptr() for p in network.parameters()}
-    kept: dict[int, Tensor] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        kept[tensor.untyped_storage().data_ptr()] = tensor
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        network(torch.randn(1, 1, *patch_size))
-    return sum(t.untyped_storage().nbytes() for address, t in kept.items() if address not in parameters)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +39,7 @@ def test_feature_map_size_is_proportional_to_the_memory_of_the_unet(
         nonlin=nn.LeakyReLU, nonlin_kwargs={"inplace": True}, deep_supervision=True,
     )  # fmt: skip
     factorizer = Factorizer(1, 2, 3, widths, conv, strides, patch_size=patch_size, deep_supervision=True, **changes)
-    measured = bytes_kept(factorizer, patch_size) / bytes_kept(unet, patch_size)
+    x = torch.randn(1, 1, *patch_size)
+    measured = mib_kept(factorizer, x) / mib_kept(unet, x)
     estimated = factorizer.compute_conv_feature_map_size(patch_size) / unet.compute_conv_feature_map_size(patch_size)
     assert estimated == pytest.approx(measured, rel=0.15)
