@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-STRETCH_NUMBERS = {"cpu": 2**20, "cuda": 2**25}
+STRETCH_NUMBERS = {"cpu": 2**18, "cuda": 2**25}
 """How many numbers of the first input a stretch has: on a CPU what its cache holds, on a GPU what keeps it busy."""
 
 Rows = Callable[..., Tensor]
@@ -86,7 +86,7 @@ def _in_place_of(ctx: Any, gradients: Sequence[Tensor]) -> tuple[Tensor | None, 
 
 
 def _stretches(x: Tensor) -> list[slice]:
-    step = max(1, STRETCH_NUMBERS.get(x.device.type, 2**20) * len(x) // x.numel())
+    step = max(1, STRETCH_NUMBERS.get(x.device.type, 2**18) * len(x) // x.numel())
     return [slice(start, start + step) for start in range(0, len(x), step)]
 
 
