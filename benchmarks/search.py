@@ -86,9 +86,8 @@ def train(name: str, dataset_id: int, iterations: int, seed: int, out: Path) -> 
     """Trains and validates one variant in this process and writes its file into `out`."""
     variant = VARIANTS[name]
     folder = Path(nnUNet_preprocessed) / maybe_convert_to_dataset_name(dataset_id)
-    plans = load_json(str(folder / f"{prepare(dataset_id, 2)}.json")) | {
-        "continue_training": False
-    }  # nnU-Net's channel
+    plans = load_json(str(folder / f"{prepare(dataset_id, 2)}.json"))
+    plans["continue_training"] = False  # by this key nnU-Net hands its flag to the trainer
 
     class nnUNetTrainerSearch(AnyPlansFactorizerTrainer):
         choices = variant.choices
