@@ -24,15 +24,10 @@ from benchmarks.measure import device, forward, in_own_process, machine, median_
 from benchmarks.reference import ReferenceFactorizer, WrappedNMF
 from nnunetv2_factorizer.factorization import mix
 from nnunetv2_factorizer.network import Factorizer
+from nnunetv2_factorizer.network.variants import VARIANTS
 
 FEATURES = (32, 64, 128, 256, 512)
-FACTORIZERS: dict[str, dict[str, Any]] = {
-    "Swin": {},
-    "Local": {"matricize": "local"},
-    "Global": {"matricize": "global"},
-    "Conv": {"local_path": "depthwise"},
-    "Swin, fast": {"memory": "fast"},
-}
+FACTORIZERS = VARIANTS | {"Swin, fast": VARIANTS["Swin"] | {"memory": "fast"}}
 
 
 def build(name: str, size: int, deep_supervision: bool = False) -> nn.Module:

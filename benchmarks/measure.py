@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -83,10 +84,10 @@ def peak_mib(run: Callable[[], object]) -> float:
     return _resident_mib("VmHWM") - before
 
 
-def in_own_process(module: str, *arguments: str) -> float:
-    """The number that `python -m MODULE ARGUMENTS` prints."""
+def in_own_process(module: str, *arguments: str) -> Any:
+    """What `python -m MODULE ARGUMENTS` prints as JSON."""
     command = [sys.executable, "-m", module, *arguments]
-    return float(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def _resident_mib(field: str) -> float:

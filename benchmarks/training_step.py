@@ -11,7 +11,6 @@ import argparse
 import json
 import sys
 from functools import partial
-from typing import Any
 
 import torch
 from dynamic_network_architectures.architectures.unet import PlainConvUNet
@@ -19,14 +18,9 @@ from torch import nn
 
 from benchmarks.measure import device, in_own_process, machine, median_seconds, peak_mib, step
 from nnunetv2_factorizer.network import Factorizer
+from nnunetv2_factorizer.network.variants import VARIANTS
 
-FACTORIZERS: dict[str, dict[str, Any]] = {
-    "Swin": {"matricize": "swin"},
-    "Local": {"matricize": "local"},
-    "Global": {"matricize": "global"},
-    "Conv": {"matricize": "swin", "local_path": "depthwise"},
-    "Swin, fast": {"matricize": "swin", "memory": "fast"},
-}
+FACTORIZERS = VARIANTS | {"Swin, fast": VARIANTS["Swin"] | {"memory": "fast"}}
 NAMES = ("nnU-Net", *FACTORIZERS)
 
 

@@ -1,10 +1,11 @@
 """Conv Factorizer for any plans: shifted windows, and a depthwise convolution before each block (ours)."""
 
+from nnunetv2_factorizer.network.variants import VARIANTS
 from nnunetv2_factorizer.training import AnyPlansFactorizerTrainer
 
 
 class nnUNetTrainerConvFactorizer(AnyPlansFactorizerTrainer):
-    choices = {"matricize": "swin", "local_path": "depthwise"}
+    choices = VARIANTS["Conv"]
 
 
 class nnUNetTrainerConvFactorizer_5epochs(nnUNetTrainerConvFactorizer):

@@ -1,10 +1,11 @@
 """Global Factorizer for any plans: one matrix a head over the whole patch."""
 
+from nnunetv2_factorizer.network.variants import VARIANTS
 from nnunetv2_factorizer.training import AnyPlansFactorizerTrainer
 
 
 class nnUNetTrainerGlobalFactorizer(AnyPlansFactorizerTrainer):
-    choices = {"matricize": "global", "local_path": "none"}
+    choices = VARIANTS["Global"]
 
 
 class nnUNetTrainerGlobalFactorizer_5epochs(nnUNetTrainerGlobalFactorizer):

@@ -1,10 +1,11 @@
 """Local Factorizer for any plans: windows on one grid."""
 
+from nnunetv2_factorizer.network.variants import VARIANTS
 from nnunetv2_factorizer.training import AnyPlansFactorizerTrainer
 
 
 class nnUNetTrainerLocalFactorizer(AnyPlansFactorizerTrainer):
-    choices = {"matricize": "local", "local_path": "none"}
+    choices = VARIANTS["Local"]
 
 
 class nnUNetTrainerLocalFactorizer_5epochs(nnUNetTrainerLocalFactorizer):

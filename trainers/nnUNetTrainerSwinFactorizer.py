@@ -1,10 +1,11 @@
 """Swin Factorizer for any plans: windows on two shifted grids."""
 
+from nnunetv2_factorizer.network.variants import VARIANTS
 from nnunetv2_factorizer.training import AnyPlansFactorizerTrainer
 
 
 class nnUNetTrainerSwinFactorizer(AnyPlansFactorizerTrainer):
-    choices = {"matricize": "swin", "local_path": "none"}
+    choices = VARIANTS["Swin"]
 
 
 class nnUNetTrainerSwinFactorizer_5epochs(nnUNetTrainerSwinFactorizer):

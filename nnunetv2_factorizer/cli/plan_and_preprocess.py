@@ -2,12 +2,17 @@
 
 import argparse
 from functools import partial
+from pathlib import Path
 
+from batchgenerators.utilities.file_and_folder_operations import load_json
 from nnunetv2.configuration import default_num_processes
 from nnunetv2.experiment_planning.plan_and_preprocess_api import extract_fingerprints, plan_experiment_dataset
+from nnunetv2.paths import nnUNet_raw
 
 from nnunetv2_factorizer.network.settings import MATRICIZE
+from nnunetv2_factorizer.planning.budget import BudgetTooSmallError
 from nnunetv2_factorizer.planning.preprocess import preprocess_missing
+from nnunetv2_factorizer.planning.report import chosen
 from nnunetv2_factorizer.plans import PLANNERS
 
 DEFAULT_PROCESSES = {"2d": 8, "3d_fullres": 4, "3d_lowres": 8}
@@ -23,7 +28,8 @@ def main() -> None:
         raise SystemExit(
             f"-np takes one number or {len(args.c)}, one for each of -c {' '.join(args.c)}; got {args.np}."
         )
-    planner = partial(PLANNERS[args.pl], matricize=args.matricize)
+    planner_class = PLANNERS[args.pl]
+    planner = partial(planner_class, matricize=args.matricize)
 
     print("Fingerprint extraction...")
     extract_fingerprints(
@@ -37,7 +43,7 @@ def main() -> None:
     for dataset_id in args.d:
         print("Experiment planning...")
         try:
-            _, name = plan_experiment_dataset(
+            plans, name = plan_experiment_dataset(
                 dataset_id,
                 planner,
                 args.gpu_memory_target,
@@ -47,9 +53,12 @@ def main() -> None:
             if not args.no_pp:
                 print("Preprocessing...")
                 preprocess_missing(dataset_id, name, args.c, processes, args.verbose, not args.no_pbar)
-        except FileExistsError as error:
+        except (FileExistsError, BudgetTooSmallError) as error:
             raise SystemExit(str(error)) from error
-        print(f"Done. Train with: nnUNetv2_train {dataset_id} CONFIGURATION FOLD -p {name} -tr nnUNetTrainerFactorizer")
+        print(f"\nPlanned for a GPU of {args.gpu_memory_target or planner_class.gpu_memory_target_in_gb:g} GB:")
+        print("\n".join(chosen(plans, load_json(str(Path(nnUNet_raw) / plans["dataset_name"] / "dataset.json")))))
+        configuration = "3d_fullres" if "3d_fullres" in plans["configurations"] else "2d"
+        print(f"\nTrain with:\nnUNetv2_train {dataset_id} {configuration} 0 -p {name} -tr nnUNetTrainerFactorizer")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -60,7 +69,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("-d", nargs="+", type=int, required=True, help="[REQUIRED] dataset IDs, for example 2 4 5")
-    add("-pl", choices=PLANNERS, default="nnUNetPlannerFactorizer", help="planner, default: nnUNetPlannerFactorizer")
+    add(
+        "-pl",
+        choices=PLANNERS,
+        default="nnUNetPlannerFactorizer",
+        help="planner, default: nnUNetPlannerFactorizer (the paper's Swin Factorizer, 8 GB); M, L, XL have a depthwise "
+        "convolution in each block, for 8, 24, 40 GB; BraTS and ISLES have the paper's patch and network in 3D",
+    )
     add("-matricize", choices=MATRICIZE, help="how the blocks cut the image into matrices, default: the planner's")
     add(
         "-c",
@@ -77,7 +92,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--verify_dataset_integrity", action="store_true", help="check the data set first; do so once for each")
     add("--clean", action="store_true", help="extract the fingerprint again; needed where the data set has changed")
-    add("-gpu_memory_target", type=float, help="memory of the GPU to plan for, in GB; default: the planner's, 8")
+    add(
+        "-gpu_memory_target",
+        type=float,
+        help="memory of the GPU to plan for, in GB; default: the planner's, 8, 24 or 40",
+    )
     add(
         "-overwrite_target_spacing",
         nargs=3,

@@ -18,9 +18,7 @@ from nnunetv2_factorizer.factorization.matricize import check_channels
 from nnunetv2_factorizer.factorization.precision import full_precision, without_autocast
 from nnunetv2_factorizer.factorization.rank_one import gradient, projection, summarise
 from nnunetv2_factorizer.factorization.windows import Chunk, chunks
-
-CHUNK_NUMBERS = {"cpu": 2**19, "cuda": 2**25}
-"""How many numbers are worked on at a time: on a CPU what its cache holds, on a GPU what keeps it busy."""
+from nnunetv2_factorizer.factorization.working_set import CHUNK_NUMBERS, numbers_at_a_time, stretches
 
 GROUP_CHANNELS = 32
 """Heads are multiplied together up to so many channels: with fewer the products are thin, with more mostly waste."""
@@ -52,8 +50,7 @@ def mix(x: Tensor, v0: Tensor, *, head_dim: int, window: Sequence[int], shifted:
     return _mix(rows, v0.contiguous(), head_dim, list(window), shifted, num_iters).movedim(-1, 1)
 
 
-@torch.library.custom_op("nnunetv2_factorizer::mix", mutates_args=())
-def _mix(x: Tensor, v0: Tensor, head_dim: int, window: list[int], shifted: bool, num_iters: int) -> Tensor:
+def _mix_rows(x: Tensor, v0: Tensor, head_dim: int, window: list[int], shifted: bool, num_iters: int) -> Tensor:
     """On a contiguous `(B, *S, C)`."""
     out = torch.empty_like(x)
     v0 = v0.to(torch.promote_types(x.dtype, torch.float32))
@@ -69,8 +66,7 @@ def _mix(x: Tensor, v0: Tensor, head_dim: int, window: list[int], shifted: bool,
     return out
 
 
-@torch.library.custom_op("nnunetv2_factorizer::mix_backward", mutates_args=())
-def _mix_backward(
+def _mix_rows_backward(
     grad: Tensor, x: Tensor, v0: Tensor, head_dim: int, window: list[int], shifted: bool, num_iters: int
 ) -> Tensor:
     """The gradient with respect to `x` `(B, *S, C)`."""
@@ -90,10 +86,23 @@ def _mix_backward(
     return dx
 
 
+_mix = torch.library.custom_op("nnunetv2_factorizer::mix", _mix_rows, mutates_args=())
+_mix_backward = torch.library.custom_op("nnunetv2_factorizer::mix_backward", _mix_rows_backward, mutates_args=())
+
+PORTIONS_ALIVE = {torch.ops.nnunetv2_factorizer.mix.default: 2, torch.ops.nnunetv2_factorizer.mix_backward.default: 5}
+"""Copies of the windows that an operator has at its worst moment where no fused kernel does its work."""
+
+
+def workspace_bytes(operator: Any, volume: Tensor) -> int:
+    """Bytes that an operation needs besides its result: 0 but for the operators here, on a volume `(B, *S, C)`."""
+    portion = min(numbers_at_a_time(CHUNK_NUMBERS, volume), volume.numel())
+    return 4 * portion * PORTIONS_ALIVE.get(operator, 0)
+
+
 @_mix.register_kernel("cuda")
 def _mix_cuda(x: Tensor, v0: Tensor, head_dim: int, window: list[int], shifted: bool, num_iters: int) -> Tensor:
     if not (kernels.fits(x, head_dim, window) and kernels.available(x.device)):
-        return _mix._init_fn(x, v0, head_dim, window, shifted, num_iters)
+        return _mix_rows(x, v0, head_dim, window, shifted, num_iters)
     from nnunetv2_factorizer.factorization.kernels.windows import mix_windows
 
     return mix_windows(x, v0, head_dim, window, shifted, num_iters)
@@ -104,7 +113,7 @@ def _mix_backward_cuda(
     grad: Tensor, x: Tensor, v0: Tensor, head_dim: int, window: list[int], shifted: bool, num_iters: int
 ) -> Tensor:
     if not (kernels.fits(x, head_dim, window) and kernels.available(x.device)):
-        return _mix_backward._init_fn(grad, x, v0, head_dim, window, shifted, num_iters)
+        return _mix_rows_backward(grad, x, v0, head_dim, window, shifted, num_iters)
     from nnunetv2_factorizer.factorization.kernels.windows import mix_windows_backward
 
     return mix_windows_backward(grad, x, v0, head_dim, window, shifted, num_iters)
@@ -113,21 +122,21 @@ def _mix_backward_cuda(
 def _mix_one_window(x: Tensor, v0: Tensor, head_dim: int, num_iters: int, out: Tensor) -> None:
     """One matrix a head over a whole image `(N, C)`: it is read twice, a stretch of voxels at a time."""
     p = projection(*_summarise_stretches(x, v0, head_dim), num_iters)
-    for s in _stretches(x):
+    for s in stretches(x, CHUNK_NUMBERS):
         out[s] = full_precision(x[s]).relu() @ p
 
 
 def _mix_one_window_backward(grad: Tensor, x: Tensor, v0: Tensor, head_dim: int, num_iters: int, dx: Tensor) -> None:
-    cross = sum(full_precision(x[s]).relu().mT @ full_precision(grad[s]) for s in _stretches(x))
+    cross = sum(full_precision(x[s]).relu().mT @ full_precision(grad[s]) for s in stretches(x, CHUNK_NUMBERS))
     assert isinstance(cross, Tensor)
     parts = gradient(cross, *_summarise_stretches(x, v0, head_dim), num_iters)
-    for s in _stretches(x):
+    for s in stretches(x, CHUNK_NUMBERS):
         dx[s] = _input_gradient(full_precision(grad[s]), full_precision(x[s]).relu(), v0[s], *parts)
 
 
 def _summarise_stretches(x: Tensor, v0: Tensor, head_dim: int) -> tuple[Tensor, Tensor]:
     """`K` and `a` of all stretches are the sums of theirs."""
-    parts = [summarise(full_precision(x[s]).relu(), v0[s], head_dim) for s in _stretches(x)]
+    parts = [summarise(full_precision(x[s]).relu(), v0[s], head_dim) for s in stretches(x, CHUNK_NUMBERS)]
     k, a = zip(*parts, strict=True)
     return torch.stack(k).sum(0), torch.stack(a).sum(0)
 
@@ -142,15 +151,10 @@ def _is_one_window(x: Tensor, window: Sequence[int], shifted: bool) -> bool:
     return not shifted and tuple(window) == tuple(x.shape[1:-1])
 
 
-def _stretches(x: Tensor) -> list[slice]:
-    step = max(1, CHUNK_NUMBERS.get(x.device.type, 2**19) // x.shape[-1])
-    return [slice(start, start + step) for start in range(0, len(x), step)]
-
-
 def _chunks(x: Tensor, window: Sequence[int], shifted: bool) -> Iterator[Chunk]:
     """Those of the regular grid, then those of the shifted one."""
     per_window = max(prod(window), GROUP_CHANNELS) * x.shape[-1]  # the matrix, or its products
-    max_windows = max(1, CHUNK_NUMBERS.get(x.device.type, 2**19) // per_window)
+    max_windows = max(1, numbers_at_a_time(CHUNK_NUMBERS, x) // per_window)
     yield from chunks(x.shape[:-1], window, False, max_windows)
     if shifted:
         yield from chunks(x.shape[:-1], window, True, max_windows)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from nnunetv2_factorizer.factorization.checks import check_count
-from nnunetv2_factorizer.network.memory import feature_map_size
+from nnunetv2_factorizer.network.memory import step_memory
 from nnunetv2_factorizer.network.settings import (
     BlockSettings,
     parse_conv_op,
@@ -19,6 +19,8 @@ from nnunetv2_factorizer.network.settings import (
     stage_sizes,
 )
 from nnunetv2_factorizer.network.u_shape import Decoder, Encoder
+
+BYTES_PER_UNIT = 8
 
 
 class Factorizer(nn.Module):
@@ -125,16 +127,16 @@ class Factorizer(nn.Module):
                 check_count(name, number)
         self.encoder = Encoder(input_channels, stages, parsed_strides, n_blocks, position_embedding)
         self.decoder = Decoder(num_classes, stages, parsed_strides, n_blocks_decoder, deep_supervision)
-        self._stages = stages
-        self._n_blocks = n_blocks
-        self._n_blocks_decoder = n_blocks_decoder
         self.key_to_lpe = "encoder.position_embedding" if position_embedding else None
+        self._input_channels = input_channels
         self._strides = parsed_strides
         # Every layer but the stem works on the channels of a voxel: with these neighbours in memory nothing is copied.
         self.to(memory_format=torch.channels_last_3d if num_axes == 3 else torch.channels_last)
 
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:
         self._check_size(x)
+        if torch.is_inference_mode_enabled() and not torch.compiler.is_compiling():
+            _check_finite(x)
         return self.decoder(self.encoder(x))
 
     @staticmethod
@@ -142,8 +144,11 @@ class Factorizer(nn.Module):
         """What nnU-Net applies to each module of a new network: nothing, PyTorch's own initialisation is kept."""
 
     def compute_conv_feature_map_size(self, input_size: Sequence[int]) -> int:
-        """What nnU-Net's planner compares with its memory target; `input_size` is the patch in voxels."""
-        return feature_map_size(input_size, self._stages, self._strides, self._n_blocks, self._n_blocks_decoder)
+        """The memory kept for the backward pass in the unit of nnU-Net's planner; `input_size` is the patch in voxels.
+
+        nnU-Net counts the outputs of convolutions. For each of them its `PlainConvUNet` keeps 2 numbers.
+        """
+        return step_memory(self, (1, self._input_channels, *input_size)).kept // BYTES_PER_UNIT
 
     def _check_size(self, x: Tensor) -> None:
         total = [prod(axis) for axis in zip(*self._strides, strict=True)]
@@ -152,3 +157,13 @@ class Factorizer(nn.Module):
                 f"the input must be (B, C, *S) with {len(total)} spatial axes, divisible by {total} (the product of "
                 f"the strides), got {tuple(x.shape)}; nnU-Net pads images to the patch size, which is divisible."
             )
+
+
+def _check_finite(x: Tensor) -> None:
+    """Of an image to be predicted: all its logits would be NaN, which nnU-Net writes as background."""
+    if not x.isfinite().all():
+        channels = [str(i) for i, channel in enumerate(x.unbind(1)) if not channel.isfinite().all()]
+        raise FloatingPointError(
+            f"the image has NaN or infinite voxels in channel {', '.join(channels)}.\n"
+            "Mend it and predict again; --continue_prediction skips the cases that are done."
+        )

@@ -1,57 +1,132 @@
-"""A first estimate of what a Factorizer keeps for the backward pass, in the unit that nnU-Net's planner counts in."""
+"""The memory of a training step, for any network, without allocating it.
 
-from collections.abc import Sequence
-from math import prod
+The step runs on PyTorch's fake tensors, which have shapes and no numbers, and the bytes of those alive are counted.
+What a library takes inside one operation (cuDNN's workspace) and what an allocator leaves unused are not seen.
+"""
 
-from nnunetv2_factorizer.network.settings import BlockSettings, stage_sizes
+import copy
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
 
-NUMBERS_PER_UNIT = 2
-"""nnU-Net's planner counts convolution outputs. For each of them `PlainConvUNet` keeps 2 numbers: 7.9 bytes."""
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-MATRICES = {"global": 0, "local": 1, "swin": 2}
-"""Copies of the volume that the loop of a solver works on, above rank 1."""
-
-FACTORS_PER_UPDATE = {"hals": 2.5, "mu": 4}
-"""Tensors of the size of the long factor that one iteration of a solver keeps, above rank 1."""
-
-
-def numbers_kept(stage: BlockSettings) -> float:
-    """How many numbers one block keeps for each number of its input, counted with `saved_tensors_hooks`."""
-    kept = 3.0  # input, mixed volume, output
-    if stage.nmf:
-        kept += 1  # projected volume
-        if stage.rank > 1:
-            grids = 2 if stage.matricize == "swin" else 1
-            per_matrix = FACTORS_PER_UPDATE[stage.solver] * stage.num_iters * stage.rank / stage.head_dim
-            kept += MATRICES[stage.matricize] + grids * per_matrix
-    if stage.local_path != "none":
-        kept += 1
-    if stage.memory == "fast":
-        kept += 1.5  # normalised input and, in the decoder, upsampled features
-        if stage.mlp_ratio > 0:
-            kept += 2 + 2 * stage.mlp_ratio
-    return kept
+from nnunetv2_factorizer.factorization.mixing import PORTIONS_ALIVE, workspace_bytes
+from nnunetv2_factorizer.factorization.working_set import counting_for
 
 
-def feature_map_size(
-    input_size: Sequence[int],
-    stages: list[BlockSettings],
-    strides: list[tuple[int, ...]],
-    n_blocks: list[int],
-    n_blocks_decoder: list[int],
-) -> int:
-    """The sum over all blocks, comparable to `compute_conv_feature_map_size` of nnU-Net's networks.
+@dataclass(frozen=True)
+class StepMemory:
+    """Bytes of one training step."""
+
+    kept: int
+    """What the forward pass keeps for the backward pass, parameters left out."""
+    peak: int
+    """All that is alive at the worst moment: also parameters, gradients, and AdamW's two numbers for each weight."""
+
+
+def step_memory(
+    network: nn.Module,
+    input_shape: Sequence[int],
+    dtype: torch.dtype = torch.float32,
+    device_type: str = "cuda",
+) -> StepMemory:
+    """What a training step with AdamW, cross-entropy and Dice on every output needs.
 
     Args:
-        input_size: of the patch, in voxels.
-        stages: settings of each stage, highest resolution first.
-        strides: of each stage.
-        n_blocks: of each encoder stage.
-        n_blocks_decoder: of each decoder stage, lowest resolution first.
+        network: on any device, the meta device included; it is not changed.
+        input_shape: `(B, C, *S)` of the batch.
+        dtype: `float32`, or `float16` or `bfloat16` for autocast with it.
+        device_type: whose portions of work are counted, `"cuda"` or `"cpu"`.
     """
-    blocks = [e + d for e, d in zip(n_blocks, [*reversed(n_blocks_decoder), 0], strict=True)]
-    total = 0.0
-    for stage, number, size in zip(stages, blocks, stage_sizes(input_size, strides), strict=True):
-        assert size is not None
-        total += number * numbers_kept(stage) * stage.channels * prod(size)
-    return round(total / NUMBERS_PER_UNIT)
+    if device_type == "cuda" and dtype == torch.float16:
+        dtype = torch.bfloat16  # of the same size, and on the CPU, too, its convolutions stay in channels-last memory
+    with FakeTensorMode(), counting_for(device_type), _LiveBytes() as live:
+        network = _fake(network)
+        states = [torch.empty_like(p) for p in network.parameters() for _ in range(2)]
+        x = torch.empty(*input_shape)
+        kept = 0
+
+        def forward(x: Tensor) -> Any:
+            nonlocal kept
+            outputs: list[Any] = []
+            kept = bytes_kept(network, lambda: outputs.append(network(x)))
+            return outputs[0]
+
+        training_step(forward, x, dtype)
+        peak = live.peak
+        del states
+    return StepMemory(kept, peak)
+
+
+def bytes_kept(network: nn.Module, forward: Callable[[], object]) -> int:
+    """Bytes of the distinct storages that `forward()` keeps for the backward pass, parameters left out."""
+    kept: set[Any] = set()
+
+    def pack(tensor: Tensor) -> Tensor:
+        kept.add(tensor.untyped_storage())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        forward()
+    return sum(storage.nbytes() for storage in kept - {p.untyped_storage() for p in network.parameters()})
+
+
+def training_step(forward: Callable[[Tensor], Any], x: Tensor, dtype: torch.dtype = torch.float32) -> None:
+    """Forward and backward pass of a batch `(B, C, *S)`, the loss in the manner of nnU-Net's on every output."""
+    with torch.autocast(x.device.type, dtype, enabled=dtype != torch.float32):
+        outputs = forward(x)
+        losses = [_loss(logits) for logits in (outputs if isinstance(outputs, list) else [outputs])]
+        loss = torch.stack(losses).sum()
+    loss.backward()
+
+
+def _loss(logits: Tensor) -> Tensor:
+    target = torch.zeros_like(logits[:, :1], dtype=torch.long)
+    onehot = torch.zeros_like(logits, dtype=torch.bool).scatter_(1, target, True)
+    dice = (logits.float().softmax(1) * onehot).mean()
+    return functional.cross_entropy(logits.float(), target[:, 0]) - dice
+
+
+def _fake(network: nn.Module) -> nn.Module:
+    """A copy with fake parameters and buffers, in training."""
+    tensors: dict[int, Any] = {}
+    for tensor in chain(network.parameters(), network.buffers()):
+        fake = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype)
+        tensors[id(tensor)] = nn.Parameter(fake, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else fake
+    return copy.deepcopy(network, tensors).train()
+
+
+class _LiveBytes(TorchDispatchMode):
+    """Counts the bytes of the storages that operations make, until they are freed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self._seen: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in PORTIONS_ALIVE:  # with fake tensors nothing inside our operators is computed
+            self.peak = max(self.peak, self.now + args[0].nbytes + workspace_bytes(func, args[0]))
+        result = func(*args, **kwargs or {})
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, Tensor):
+                self._add(leaf.untyped_storage())
+        return result
+
+    def _add(self, storage: Any) -> None:
+        if storage not in self._seen:
+            self._seen.add(storage)
+            weakref.finalize(storage, self._subtract, storage.nbytes())
+            self.now += storage.nbytes()
+            self.peak = max(self.peak, self.now)
+
+    def _subtract(self, number: int) -> None:
+        self.now -= number

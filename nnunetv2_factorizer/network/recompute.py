@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-STRETCH_NUMBERS = {"cpu": 2**18, "cuda": 2**25}
-"""How many numbers of the first input a stretch has: on a CPU what its cache holds, on a GPU what keeps it busy."""
+from nnunetv2_factorizer.factorization.working_set import STRETCH_NUMBERS, stretches
 
 Rows = Callable[..., Tensor]
 """Maps tensors `(rows, ..., C_i)` to one of `(rows, ..., C)`, each row on its own."""
@@ -45,7 +44,7 @@ class _Recomputed(torch.autograd.Function):
         ctx.autocast = _autocast_state(inputs[0].device.type)
         ctx.save_for_backward(*inputs)
         result = None
-        for stretch in _stretches(inputs[0]):
+        for stretch in stretches(inputs[0], STRETCH_NUMBERS):
             part = function(*(x[stretch] for x in inputs))
             if result is None:
                 result = part.new_empty(len(inputs[0]), *part.shape[1:])
@@ -66,7 +65,7 @@ class _Recomputed(torch.autograd.Function):
             return _in_place_of(ctx, torch.autograd.grad(result, [*variables, *trained], grad, create_graph=True))
         input_grads = [torch.empty_like(x) if w else None for x, w in zip(inputs, wanted, strict=True)]
         sums = [torch.zeros_like(p) for p in trained]
-        for stretch in _stretches(inputs[0]):
+        for stretch in stretches(inputs[0], STRETCH_NUMBERS):
             leaves = [x[stretch].detach().requires_grad_(w) for x, w in zip(inputs, wanted, strict=True)]
             with torch.enable_grad(), torch.autocast(**ctx.autocast):
                 part = ctx.function(*leaves)
@@ -83,11 +82,6 @@ def _in_place_of(ctx: Any, gradients: Sequence[Tensor]) -> tuple[Tensor | None, 
     """The gradients at the positions of the arguments of `forward` that want one."""
     remaining = iter(gradients)
     return tuple(next(remaining) if wanted else None for wanted in ctx.needs_input_grad)
-
-
-def _stretches(x: Tensor) -> list[slice]:
-    step = max(1, STRETCH_NUMBERS.get(x.device.type, 2**18) * len(x) // x.numel())
-    return [slice(start, start + step) for start in range(0, len(x), step)]
 
 
 def _autocast_state(device_type: str) -> dict[str, Any]:

@@ -2,17 +2,19 @@
 
 import json
 from copy import deepcopy
+from math import prod
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
 from batchgenerators.utilities.file_and_folder_operations import load_json
 from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
 from nnunetv2.paths import nnUNet_preprocessed
 from nnunetv2.utilities.json_export import recursive_fix_for_json_export
 
-from nnunetv2_factorizer.network import Factorizer
+from nnunetv2_factorizer.network.variants import VARIANTS
 from nnunetv2_factorizer.planning.architecture import CLASS_NAME, factorizer_kwargs
+from nnunetv2_factorizer.planning.budget import BudgetTooSmallError, largest_batch, peak_of_step, usable_bytes
+from nnunetv2_factorizer.planning.windows import windows_and_heads
 
 NNUNET_PLANS = "nnUNetPlans"
 
@@ -28,30 +30,39 @@ PREPROCESSING_KEYS = (
 )
 """What the preprocessed data of a configuration depend on."""
 
+SAME_NETWORK = 0.9
+"""Networks for patches of other sizes have fewer stages, which changes the memory for a voxel by less than this."""
+
 
 class FactorizerPlanner(ExperimentPlanner):
     """Patch size, stages and batch size by nnU-Net's rules, for the memory that a Factorizer needs.
 
-    A preset derives from it and sets `default_plans_name` and `choices`, the arguments of `Factorizer` that nnU-Net's
-    rules do not decide.
+    A preset derives from it and sets the class attributes below.
 
     Args:
         dataset_name_or_id: of a data set whose fingerprint is extracted.
-        gpu_memory_target_in_gb: memory of the GPU that the plans are for, in GB.
+        gpu_memory_target_in_gb: memory of the GPU that the plans are for, in GB; None for that of the preset.
         preprocessor_name: nnU-Net's preprocessor class.
         plans_name: name of the plans file; None for that of the preset, with `matricize` in it where that differs.
         overwrite_target_spacing: of `3d_fullres`, in mm.
         suppress_transpose: keep the order of the axes.
         matricize: in place of the one in `choices`.
+
+    Raises:
+        BudgetTooSmallError: by `plan_experiment`; no plan fits into the memory target.
     """
 
-    choices: ClassVar[dict[str, Any]] = {"matricize": "swin", "local_path": "none"}
+    choices: ClassVar[dict[str, Any]] = VARIANTS["Swin"]
+    """Arguments of `Factorizer` that neither nnU-Net's rules nor `windows_and_heads` decide, or that overrule them."""
+    choices_3d: ClassVar[dict[str, Any]] = {}
+    """More of them for 3D; with a `patch_size` among them, the patch does not follow the memory target."""
+    gpu_memory_target_in_gb: ClassVar[float] = 8
     default_plans_name = "nnUNetFactorizerPlans"
 
     def __init__(
         self,
         dataset_name_or_id: str | int,
-        gpu_memory_target_in_gb: float = 8,
+        gpu_memory_target_in_gb: float | None = None,
         preprocessor_name: str = "DefaultPreprocessor",
         plans_name: str | None = None,
         overwrite_target_spacing: list[float] | None = None,
@@ -60,7 +71,7 @@ class FactorizerPlanner(ExperimentPlanner):
     ) -> None:
         super().__init__(
             dataset_name_or_id,
-            gpu_memory_target_in_gb,
+            gpu_memory_target_in_gb or self.gpu_memory_target_in_gb,
             preprocessor_name,
             plans_name or self._default_plans_name(matricize),
             overwrite_target_spacing,
@@ -68,6 +79,13 @@ class FactorizerPlanner(ExperimentPlanner):
         )
         if matricize is not None:
             self.choices = self.choices | {"matricize": matricize}  # type: ignore[misc]
+        # nnU-Net makes the patch smaller until the estimate for two of them is within the reference.
+        self._budget = max(1, usable_bytes(self.UNet_vram_target_GB))
+        self.UNet_reference_val_2d = self.UNet_reference_val_3d = self._budget
+        self.UNet_reference_val_corresp_GB = self.UNet_vram_target_GB
+        self.UNet_reference_val_corresp_bs_2d = self.UNet_reference_val_corresp_bs_3d = self.UNet_min_batch_size
+        self._candidate: dict[str, Any] | None = None
+        self._peaks: dict[tuple[int, int], int] = {}  # of steps with two patches of so many axes and voxels
 
     @classmethod
     def _default_plans_name(cls, matricize: str | None) -> str:
@@ -84,25 +102,57 @@ class FactorizerPlanner(ExperimentPlanner):
         arch_kwargs: dict[str, Any],
         arch_kwargs_req_import: Any,
     ) -> int:
-        """The hook by which nnU-Net asks for the memory of a candidate U-Net: answers for the Factorizer."""
-        kwargs = factorizer_kwargs(arch_class_name, arch_kwargs, patch_size, **self.choices)
-        with torch.device("meta"):
-            return Factorizer(input_channels, output_channels, **kwargs).compute_conv_feature_map_size(patch_size)
+        """The hook by which nnU-Net asks for the memory of a candidate U-Net: bytes of a step with two patches.
+
+        Without the windows of `windows_and_heads`, which do not change it.
+        """
+        if len(patch_size) == 3 and "patch_size" in self.choices_3d:
+            return 1  # nnU-Net need not look for a patch
+        if self._candidate is not None and arch_kwargs["n_stages"] < 2:
+            smallest = peak_of_step(self._candidate, input_channels, output_channels, self.UNet_min_batch_size)
+            raise BudgetTooSmallError(self.UNet_vram_target_GB, smallest)
+        kwargs = self._candidate = factorizer_kwargs(arch_class_name, arch_kwargs, patch_size, **self.choices)
+        # A smaller patch takes less, but not less in proportion: while that is too much, it need not be counted anew.
+        voxels = prod(int(p) for p in patch_size)
+        larger = [(v, peak) for (axes, v), peak in self._peaks.items() if axes == len(patch_size) and v >= voxels]
+        if larger:
+            nearest, peak = min(larger)
+            at_least = int(SAME_NETWORK * peak * voxels / nearest)
+            if at_least > self._budget:
+                return at_least
+        peak = peak_of_step(kwargs, input_channels, output_channels, self.UNet_min_batch_size)
+        self._peaks[len(patch_size), voxels] = peak
+        return peak
 
     def get_plans_for_configuration(self, spacing: Any, median_shape: Any, data_identifier: str, *rest: Any) -> dict:
         plan = super().get_plans_for_configuration(spacing, median_shape, data_identifier, *rest)
         unet = plan["architecture"]
+        choices = self.choices | (self.choices_3d if len(spacing) == 3 else {})
+        windows, head_dim = windows_and_heads(spacing, plan["patch_size"], unet["arch_kwargs"]["strides"])
+        choices = {"patch_size": plan["patch_size"], "window_size": windows, "head_dim": head_dim} | choices
+        kwargs = factorizer_kwargs(unet["network_class_name"], unet["arch_kwargs"], **choices)
         plan["architecture"] = {
-            "network_class_name": CLASS_NAME,
-            "arch_kwargs": factorizer_kwargs(
-                unet["network_class_name"], unet["arch_kwargs"], plan["patch_size"], **self.choices
-            ),
-            "_kw_requires_import": [],
-        }
+            "network_class_name": CLASS_NAME, "arch_kwargs": kwargs, "_kw_requires_import": []
+        }  # fmt: skip
+        plan["patch_size"] = kwargs["patch_size"]
+        plan["batch_size"] = self._batch_size(kwargs, plan["batch_size"])
         configuration = data_identifier.removeprefix(f"{self.plans_identifier}_")
         if configuration != data_identifier and self._shares_data(configuration, plan):
             plan["data_identifier"] = f"{NNUNET_PLANS}_{configuration}"
         return plan
+
+    def _batch_size(self, kwargs: dict[str, Any], limit: int) -> int:
+        """The largest that fits, up to nnU-Net's, which is rounded and at most 5 % of the data set."""
+        channels = len(self.dataset_fingerprint["foreground_intensity_properties_per_channel"])
+        classes = len(self.dataset_json["labels"])
+
+        def peak(batch_size: int) -> int:
+            return peak_of_step(kwargs, channels, classes, batch_size)
+
+        batch_size = largest_batch(peak, limit, self._budget)
+        if batch_size < self.UNet_min_batch_size:
+            raise BudgetTooSmallError(self.UNet_vram_target_GB, peak(self.UNet_min_batch_size))
+        return batch_size
 
     def _shares_data(self, configuration: str, plan: dict[str, Any]) -> bool:
         """Whether nnU-Net's default plans preprocess this configuration in the same way (they are never changed)."""

@@ -1,45 +1,94 @@
-"""The estimate for the planner against what autograd really keeps."""
+"""The memory model against what autograd really keeps and what a real training step really takes."""
 
-from typing import Any
+import math
 
 import pytest
 import torch
 from dynamic_network_architectures.architectures.unet import PlainConvUNet
 from torch import nn
 
-from benchmarks.measure import mib_kept
+from benchmarks.measure import in_own_process
+from benchmarks.memory import CONFIGURATIONS, Configuration, predict
 from nnunetv2_factorizer.network import Factorizer
+from nnunetv2_factorizer.network.memory import bytes_kept, step_memory
+
+WIDTHS, STRIDES = (16, 32, 64), (1, 2, 2)
 
 
 @pytest.mark.parametrize(
-    "changes",
+    "choices",
     [
-        {},
-        {"matricize": "local"},
-        {"matricize": "global"},
-        {"local_path": "depthwise"},
-        {"mlp_ratio": 4},
-        {"mlp_ratio": 0},
-        {"nmf": False},
-        {"rank": 2},
-        {"rank": 2, "solver": "mu"},
-        {"memory": "fast"},
-        {"memory": "fast", "mlp_ratio": 4},
+        {}, {"matricize": "local"}, {"matricize": "global"}, {"local_path": "depthwise"}, {"mlp_ratio": 4},
+        {"mlp_ratio": 0}, {"nmf": False}, {"rank": 2}, {"rank": 2, "solver": "mu"}, {"memory": "fast"},
+        {"memory": "fast", "local_path": "depthwise"}, {"dropout": 0.1},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    ("patch_size", "batch_size", "strides", "dtype"),
+    [
+        ((32, 16, 24), 1, STRIDES, torch.float32),
+        ((16, 16, 8), 2, STRIDES, torch.float16),
+        ((10, 16, 32), 2, (1, [1, 2, 2], 2), torch.bfloat16),
+        ((64, 64), 2, STRIDES, torch.float32),
     ],
 )
-@pytest.mark.parametrize("patch_size", [[32, 48, 32], [128, 128]])
-def test_feature_map_size_is_proportional_to_the_memory_of_the_unet(
-    patch_size: list[int], changes: dict[str, Any]
+def test_kept_is_what_autograd_keeps(
+    patch_size: tuple[int, ...], batch_size: int, strides: tuple, choices: dict, dtype: torch.dtype
 ) -> None:
-    dims = len(patch_size)
-    conv, norm = (nn.Conv2d, nn.InstanceNorm2d) if dims == 2 else (nn.Conv3d, nn.InstanceNorm3d)
-    widths, strides = [16, 32, 64], [1, 2, 2]
+    configuration = Configuration(patch_size, batch_size, WIDTHS, strides, choices, channels=2)
+    network, x = configuration.build(), torch.rand(configuration.input_shape)
+    with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+        measured = bytes_kept(network, lambda: network(x))
+    assert step_memory(network, x.shape, dtype, "cpu").kept == pytest.approx(measured, rel=0.02)
+
+
+@pytest.mark.parametrize("name", ["2D, fast"])
+def test_peak_is_what_a_training_step_takes(name: str) -> None:
+    predicted, measured = predict(CONFIGURATIONS[name])[1], in_own_process("benchmarks.memory", "--measure", name)[1]
+    assert predicted == pytest.approx(measured, rel=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_all_of_the_table(name: str) -> None:
+    predicted, measured = predict(CONFIGURATIONS[name]), in_own_process("benchmarks.memory", "--measure", name)
+    assert predicted == pytest.approx(measured, rel=0.1)
+
+
+def test_nothing_is_allocated_and_the_network_is_not_changed() -> None:
+    with torch.device("meta"):
+        network = Factorizer(4, 3, 3, WIDTHS, nn.Conv3d, STRIDES, patch_size=[512] * 3, deep_supervision=True)
+    before = dict(network.named_parameters())
+    memory = step_memory(network, (8, 4, 512, 512, 512))  # 64 GiB for the first layer alone
+    assert memory.kept > 8 * 16 * 512**3 * 4
+    assert all(parameter is before[name] for name, parameter in network.named_parameters())
+
+
+def test_a_gpu_works_on_larger_portions_and_half_precision_keeps_half() -> None:
+    network = Configuration((64, 64, 64), 1, WIDTHS, STRIDES).build()
+    shape = (1, 1, 64, 64, 64)
+    on_cpu, on_gpu = step_memory(network, shape, device_type="cpu"), step_memory(network, shape)
+    assert on_gpu.kept == on_cpu.kept
+    assert on_gpu.peak > 1.2 * on_cpu.peak
+    assert step_memory(network, shape, torch.float16).kept == pytest.approx(on_gpu.kept / 2, rel=0.05)
+
+
+def test_weights_count_four_times() -> None:
+    """As themselves, as gradients, and as the two numbers that AdamW keeps for each."""
+    network = nn.Linear(1000, 1000, bias=False)
+    weights = 4 * 1000 * 1000
+    assert step_memory(network, (1, 1000)).peak == pytest.approx(4 * weights, rel=0.01)
+
+
+def test_feature_map_size_is_in_the_unit_of_nnunet() -> None:
+    """A byte count over the bytes that the U-Net keeps for each number that nnU-Net's planner counts."""
+    patch_size = [32, 48, 32]
     unet = PlainConvUNet(
-        1, 3, widths, conv, 3, strides, 2, 2, 2, conv_bias=True, norm_op=norm, norm_op_kwargs={"affine": True},
-        nonlin=nn.LeakyReLU, nonlin_kwargs={"inplace": True}, deep_supervision=True,
+        1, 3, list(WIDTHS), nn.Conv3d, 3, list(STRIDES), 2, 2, 2, conv_bias=True, norm_op=nn.InstanceNorm3d,
+        norm_op_kwargs={"affine": True}, nonlin=nn.LeakyReLU, nonlin_kwargs={"inplace": True}, deep_supervision=True,
     )  # fmt: skip
-    factorizer = Factorizer(1, 2, 3, widths, conv, strides, patch_size=patch_size, deep_supervision=True, **changes)
+    factorizer = Configuration((32, 48, 32), 1, WIDTHS, STRIDES, classes=3).build()
     x = torch.randn(1, 1, *patch_size)
-    measured = mib_kept(factorizer, x) / mib_kept(unet, x)
-    estimated = factorizer.compute_conv_feature_map_size(patch_size) / unet.compute_conv_feature_map_size(patch_size)
-    assert estimated == pytest.approx(measured, rel=0.15)
+    measured = math.log(bytes_kept(factorizer, lambda: factorizer(x)) / bytes_kept(unet, lambda: unet(x)))
+    units = factorizer.compute_conv_feature_map_size(patch_size) / unet.compute_conv_feature_map_size(patch_size)
+    assert math.log(units) == pytest.approx(measured, abs=0.1)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nnunetv2_factorizer.network import recompute
+from nnunetv2_factorizer.factorization import working_set
 from nnunetv2_factorizer.network.recompute import recomputed
 from tests.conftest import relative_error
 
@@ -27,7 +27,7 @@ class Layers(nn.Module):
 def test_same_output_and_gradients(
     stretch_numbers: int, wanted: tuple[bool, bool], frozen: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(recompute.STRETCH_NUMBERS, "cpu", stretch_numbers)
+    monkeypatch.setitem(working_set.STRETCH_NUMBERS, "cpu", stretch_numbers)
     layers = Layers().double()
     layers.norm.requires_grad_(not frozen)
     inputs = [torch.randn(50, 6, dtype=torch.float64, requires_grad=w) for w in wanted]

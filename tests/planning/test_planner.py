@@ -15,7 +15,17 @@ from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2_factorizer.demo.phantom import write_dataset
 from nnunetv2_factorizer.network import Factorizer
 from nnunetv2_factorizer.planning import preprocess
-from nnunetv2_factorizer.plans import PLANNERS, nnUNetPlannerConvFactorizer, nnUNetPlannerFactorizer
+from nnunetv2_factorizer.planning.budget import BudgetTooSmallError, peak_of_step, usable_bytes
+from nnunetv2_factorizer.planning.planner import FactorizerPlanner
+from nnunetv2_factorizer.plans import (
+    PLANNERS,
+    nnUNetPlannerFactorizer,
+    nnUNetPlannerFactorizerBraTS,
+    nnUNetPlannerFactorizerISLES,
+    nnUNetPlannerFactorizerL,
+    nnUNetPlannerFactorizerM,
+    nnUNetPlannerFactorizerXL,
+)
 
 DATASET = "Dataset997_Planning"
 
@@ -33,13 +43,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def write_fingerprint(folder: Path, mean: float, shape: tuple[int, ...] = (60, 100, 90)) -> None:
+def write_fingerprint(
+    folder: Path,
+    mean: float = 100.0,
+    shape: tuple[int, ...] = (60, 100, 90),
+    spacing: tuple[float, ...] = (1.0, 1.0, 1.0),
+    channels: int = 4,
+) -> None:
     statistics = {"max": 900.0, "mean": mean, "median": 90.0, "min": 0.0, "percentile_00_5": 1.0,
                   "percentile_99_5": 800.0, "std": 50.0}  # fmt: skip
     fingerprint = {
-        "spacings": [[1.0, 1.0, 1.0]] * 3,
+        "spacings": [list(spacing)] * 3,
         "shapes_after_crop": [list(shape)] * 3,
-        "foreground_intensity_properties_per_channel": {str(channel): statistics for channel in range(4)},
+        "foreground_intensity_properties_per_channel": {str(channel): statistics for channel in range(channels)},
         "median_relative_size_after_cropping": 1.0,
     }
     (folder / "dataset_fingerprint.json").write_text(json.dumps(fingerprint))
@@ -68,15 +84,82 @@ def test_plans_build_the_network_through_nnunet(folder: Path, planner: type) -> 
         assert architecture["arch_kwargs"]["patch_size"] == list(plan["patch_size"])
 
 
-def test_patch_follows_the_memory_target(folder: Path) -> None:
-    write_fingerprint(folder, mean=100.0, shape=(300, 400, 360))
-    patches = []
-    for target in (4, 8, 24):
-        plans = nnUNetPlannerFactorizer(DATASET, target, plans_name=f"Target{target}").plan_experiment()
+def peaks(plans: dict[str, Any]) -> dict[str, int]:
+    """Bytes of a training step of each configuration, for the four channels and three labels of the phantom."""
+    return {
+        name: peak_of_step(plan["architecture"]["arch_kwargs"], 4, 3, plan["batch_size"])
+        for name, plan in configurations(plans).items()
+        if "architecture" in plan
+    }
+
+
+def test_presets_fill_their_gpu_and_no_more(folder: Path) -> None:
+    write_fingerprint(folder, shape=(300, 400, 360))
+    voxels = []
+    for planner in (nnUNetPlannerFactorizerM, nnUNetPlannerFactorizerL, nnUNetPlannerFactorizerXL):
+        plans = planner(DATASET).plan_experiment()
+        budget = usable_bytes(planner.gpu_memory_target_in_gb)
+        assert max(peaks(plans).values()) <= budget
+        assert peaks(plans)["3d_fullres"] > 0.7 * budget
         plan = configurations(plans)["3d_fullres"]
-        patches.append(plan["batch_size"] * plan["patch_size"][0] * plan["patch_size"][1] * plan["patch_size"][2])
-    assert patches == sorted(patches)
-    assert patches[0] < patches[-1]
+        voxels.append(plan["batch_size"] * prod(plan["patch_size"]))
+    assert voxels == sorted(set(voxels))
+
+
+@pytest.mark.parametrize("target", [1.5, 3])
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (6.0, 1.0, 1.0)])
+def test_every_plan_fits(folder: Path, target: float, spacing: tuple[float, ...]) -> None:
+    write_fingerprint(folder, shape=(40, 300, 260), spacing=spacing)
+    plans = nnUNetPlannerFactorizerM(DATASET, target).plan_experiment()
+    assert max(peaks(plans).values()) <= usable_bytes(target)
+
+
+@pytest.mark.parametrize("planner", [nnUNetPlannerFactorizerM, nnUNetPlannerFactorizerBraTS])
+def test_budget_too_small_names_the_smallest_that_would_do(folder: Path, planner: type[FactorizerPlanner]) -> None:
+    with pytest.raises(BudgetTooSmallError, match=r"nothing fits into a GPU memory target of 0\.4 GB") as error:
+        planner(DATASET, 0.4).plan_experiment()
+    assert not (folder / f"{planner.default_plans_name}.json").exists()
+    smallest = float(str(error.value).split("-gpu_memory_target ")[1])
+    with pytest.raises(BudgetTooSmallError):
+        planner(DATASET, smallest - 0.11).plan_experiment()
+    assert max(peaks(planner(DATASET, smallest).plan_experiment()).values()) <= usable_bytes(smallest)
+
+
+def test_thick_slices_get_flat_windows(folder: Path) -> None:
+    write_fingerprint(folder, shape=(24, 320, 256), spacing=(6.0, 0.6, 0.6))
+    plan = configurations(nnUNetPlannerFactorizerM(DATASET).plan_experiment())["3d_fullres"]
+    windows = plan["architecture"]["arch_kwargs"]["window_size"]
+    assert windows[0] == [1, 8, 8]
+    assert windows[3] == [8, 8, 8]  # by then the strides have made the spacing even
+
+
+@pytest.mark.parametrize(
+    ("planner", "shape", "spacing", "channels", "side", "head_dim", "mlp_ratio"),
+    [
+        (nnUNetPlannerFactorizerBraTS, (155, 240, 240), 1.0, 4, 128, 8, 2),
+        (nnUNetPlannerFactorizerISLES, (73, 112, 112), 2.0, 2, 64, 4, 4),
+    ],
+)
+def test_papers_settings(
+    folder: Path, planner: type, shape: tuple, spacing: float, channels: int, side: int, head_dim: int, mlp_ratio: int
+) -> None:
+    write_fingerprint(folder, shape=shape, spacing=(spacing,) * 3, channels=channels)
+    plan = configurations(planner(DATASET).plan_experiment())["3d_fullres"]
+    network = plan["architecture"]["arch_kwargs"]
+    assert plan["patch_size"] == network["patch_size"] == [side] * 3
+    assert plan["batch_size"] >= 2
+    assert (network["head_dim"], network["window_size"], network["mlp_ratio"]) == (head_dim, head_dim, mlp_ratio)
+    assert network["features_per_stage"] == [32, 64, 128, 256, 512]
+
+
+def test_windows_of_the_paper_come_from_the_rule(folder: Path) -> None:
+    """For patches of 128 and of 64 voxels, without a preset."""
+    for shape, side in ((130, 8), (66, 4)):
+        write_fingerprint(folder, shape=(shape,) * 3)
+        plans = nnUNetPlannerFactorizer(DATASET, plans_name=f"Side{side}").plan_experiment()
+        network = configurations(plans)["3d_fullres"]["architecture"]["arch_kwargs"]
+        assert network["window_size"] == [[side] * 3] * network["n_stages"]
+        assert network["head_dim"] == side
 
 
 @pytest.mark.parametrize("memory", ["low", "fast"])
@@ -96,9 +179,9 @@ def test_name_says_how_matrices_are_cut(folder: Path) -> None:
     assert nnUNetPlannerFactorizer(DATASET).plans_identifier == "nnUNetFactorizerPlans"
     assert nnUNetPlannerFactorizer(DATASET, matricize="swin").plans_identifier == "nnUNetFactorizerPlans"
     assert nnUNetPlannerFactorizer(DATASET, matricize="local").plans_identifier == "nnUNetLocalFactorizerPlans"
-    assert nnUNetPlannerConvFactorizer(DATASET).plans_identifier == "nnUNetConvFactorizerPlans"
-    conv_local = nnUNetPlannerConvFactorizer(DATASET, matricize="local")
-    assert conv_local.plans_identifier == "nnUNetConvLocalFactorizerPlans"
+    assert nnUNetPlannerFactorizerM(DATASET).plans_identifier == "nnUNetFactorizerMPlans"
+    conv_local = nnUNetPlannerFactorizerM(DATASET, matricize="local")
+    assert conv_local.plans_identifier == "nnUNetLocalFactorizerMPlans"
     assert conv_local.choices == {"matricize": "local", "local_path": "depthwise"}
 
 

@@ -1,0 +1,139 @@
+"""The memory model of the planners against measured memory, on the CPU or on a GPU.
+
+    python -m benchmarks.memory
+
+For each configuration: the bytes that autograd keeps, counted in a real forward pass, and the peak of real training
+steps with AdamW, each in a process of its own (resident memory on a CPU, `max_memory_allocated` on a GPU).
+"""
+
+import argparse
+import ctypes
+import gc
+import json
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from benchmarks.measure import device, in_own_process, machine, peak_mib
+from nnunetv2_factorizer.network import Factorizer
+from nnunetv2_factorizer.network.memory import bytes_kept, step_memory, training_step
+
+M_MMAP_THRESHOLD = -3
+"""Of `mallopt` in malloc.h."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A network as a plan describes it, and a batch."""
+
+    patch_size: tuple[int, ...]
+    batch_size: int
+    features: tuple[int, ...]
+    strides: tuple[Any, ...]
+    choices: dict[str, Any] = field(default_factory=dict)
+    dtype: torch.dtype = torch.float32
+    channels: int = 1
+    classes: int = 3
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """`(B, C, *S)`."""
+        return (self.batch_size, self.channels, *self.patch_size)
+
+    def build(self) -> Factorizer:
+        conv = nn.Conv2d if len(self.patch_size) == 2 else nn.Conv3d
+        return Factorizer(
+            self.channels, self.classes, len(self.features), self.features, conv, self.strides,
+            patch_size=self.patch_size, deep_supervision=True, **self.choices,
+        )  # fmt: skip
+
+
+FLAT = (1, [1, 2, 2], [1, 2, 2], 2)
+CONV = {"local_path": "depthwise"}
+FAST = {"memory": "fast"}
+FOUR, FIVE = (32, 64, 128, 256), (32, 64, 128, 256, 512)
+CONFIGURATIONS = {
+    "3D": Configuration((64, 64, 64), 2, FIVE, (1, 2, 2, 2, 2), channels=4),
+    "3D, 96^3": Configuration((96, 96, 96), 1, FIVE, (1, 2, 2, 2, 2), channels=4),
+    "3D, hippocampus": Configuration((40, 56, 40), 8, FOUR, (1, 2, 2, 2)),
+    "3D, Conv": Configuration((64, 64, 64), 2, FIVE, (1, 2, 2, 2, 2), CONV, channels=4),
+    "3D, Local": Configuration((64, 64, 64), 2, FIVE, (1, 2, 2, 2, 2), {"matricize": "local"}),
+    "3D, Global": Configuration((64, 64, 64), 2, FIVE, (1, 2, 2, 2, 2), {"matricize": "global"}),
+    "3D, fast": Configuration((64, 64, 64), 1, FIVE, (1, 2, 2, 2, 2), FAST, channels=4),
+    "3D, Conv, fast": Configuration((64, 64, 64), 1, FIVE, (1, 2, 2, 2, 2), CONV | FAST, channels=4),
+    "3D, rank 2": Configuration((48, 64, 48), 1, FOUR, (1, 2, 2, 2), {"rank": 2}),
+    "3D, 20 classes": Configuration((64, 64, 64), 2, FOUR, (1, 2, 2, 2), classes=20),
+    "3D, bf16": Configuration((64, 64, 64), 2, FIVE, (1, 2, 2, 2, 2), channels=4, dtype=torch.bfloat16),
+    "3D, Conv, fast, bf16": Configuration((64, 64, 64), 2, FOUR, (1, 2, 2, 2), CONV | FAST, dtype=torch.bfloat16),
+    "anisotropic": Configuration((16, 160, 160), 1, FOUR, FLAT, channels=2),
+    "anisotropic, flat windows": Configuration((16, 160, 160), 1, FOUR, FLAT, {"window_size": [[1, 8, 8]] * 4}),
+    "anisotropic, Conv, fast": Configuration((16, 128, 128), 1, FOUR, FLAT, CONV | FAST),
+    "2D": Configuration((256, 256), 8, FIVE, (1, 2, 2, 2, 2)),
+    "2D, Conv": Configuration((256, 256), 8, FIVE, (1, 2, 2, 2, 2), CONV, channels=3),
+    "2D, fast": Configuration((256, 256), 4, FIVE, (1, 2, 2, 2, 2), FAST),
+}  # fmt: skip
+
+
+def measure(configuration: Configuration) -> tuple[float, float]:
+    """MiB kept and MiB at the peak of a step, in this process."""
+    if device().type == "cpu":
+        ctypes.CDLL("libc.so.6").mallopt(M_MMAP_THRESHOLD, 2**16)  # the C library gives freed memory back at once
+    _two_steps(
+        replace(configuration, patch_size=(16,) * len(configuration.patch_size), batch_size=1)
+    )  # loads libraries
+    gc.collect()
+    peak = peak_mib(lambda: _two_steps(configuration))
+    network, x = _make(configuration)
+    enabled = configuration.dtype != torch.float32
+    with torch.autocast(device().type, configuration.dtype if enabled else None, enabled=enabled):
+        return bytes_kept(network, lambda: network(x)) / 2**20, peak
+
+
+def _make(configuration: Configuration) -> tuple[nn.Module, torch.Tensor]:
+    return configuration.build().to(device()), torch.randn(configuration.input_shape, device=device())
+
+
+def _two_steps(configuration: Configuration) -> None:
+    network, x = _make(configuration)
+    optimizer = torch.optim.AdamW(network.parameters())
+    for _ in range(2):  # from the second step on, the optimiser's numbers are there
+        optimizer.zero_grad(set_to_none=True)
+        training_step(network, x, configuration.dtype)
+        optimizer.step()
+
+
+def predict(configuration: Configuration) -> tuple[float, float]:
+    """The same by the memory model."""
+    with torch.device("meta"):
+        network = configuration.build()
+    memory = step_memory(network, configuration.input_shape, configuration.dtype, device().type)
+    return memory.kept / 2**20, memory.peak / 2**20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--measure", choices=CONFIGURATIONS, help=argparse.SUPPRESS)
+    name = parser.parse_args().measure
+    if name:
+        print(json.dumps(measure(CONFIGURATIONS[name])))
+        return
+    print(f"{machine()}\n")
+    print(
+        "| configuration | patch, batch | kept, MiB: model | measured | ratio | peak, MiB: model | measured | ratio |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    for name, configuration in CONFIGURATIONS.items():
+        kept, peak = predict(configuration)
+        measured_kept, measured_peak = in_own_process("benchmarks.memory", "--measure", name)
+        size = f"{'x'.join(map(str, configuration.patch_size))}, {configuration.batch_size}"
+        print(
+            f"| {name} | {size} | {kept:.0f} | {measured_kept:.0f} | {kept / measured_kept:.2f} "
+            f"| {peak:.0f} | {measured_peak:.0f} | {peak / measured_peak:.2f} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
