@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from nnunetv2_factorizer.network import Factorizer
-from nnunetv2_factorizer.planning.architecture import build_factorizer
+from nnunetv2_factorizer.planning.architecture import CLASS_NAME, build_factorizer, factorizer_kwargs
 from nnunetv2_factorizer.training.recipe import FactorizerRecipe
 
 
@@ -28,3 +28,10 @@ class AnyPlansFactorizerTrainer(FactorizerRecipe):
         return build_factorizer(
             configuration_manager, num_input_channels, num_output_channels, enable_deep_supervision, **cls.choices
         )
+
+    def architecture(self) -> dict[str, Any]:
+        manager = self.configuration_manager
+        kwargs = factorizer_kwargs(
+            manager.network_arch_class_name, manager.network_arch_init_kwargs, manager.patch_size, **self.choices
+        )
+        return {"network_class_name": CLASS_NAME, "arch_kwargs": kwargs}

@@ -1,0 +1,107 @@
+"""`nnUNetv2_check_architecture`: whether anybody's network does what nnU-Net asks of one."""
+
+import argparse
+import json
+import pydoc
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+from tqdm import tqdm
+
+from nnunetv2_factorizer.conformance import CASES, CHECKS, CheckResult, run_checks
+
+CELLS = {"passed": "ok", "failed": "FAILED", "skipped": "-"}
+
+
+def main() -> None:
+    """Entry point of the command."""
+    parser = _parser()
+    args = parser.parse_args()
+    if args.list:
+        print("\n".join(f"{name:<20}{(check.__doc__ or '').strip()}" for name, check in CHECKS.items()))
+        return
+    if args.path is None:
+        parser.error("which network? Give its dotted path, such as my_package.my_module.MyNetwork")
+    network_class, arch_kwargs = _locate(args.path), _read(args.arch_kwargs)
+    checks = run_checks(network_class, arch_kwargs, args.skip, kw_requires_import=args.kw_requires_import)
+    try:
+        results = list(tqdm(checks, total=len(CHECKS) * len(CASES), leave=False, disable=None))
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
+    print(_table(results))
+    failed: dict[tuple[str, str], list[str]] = {}
+    for result in results:
+        if result.status == "failed":
+            failed.setdefault((result.check, result.message), []).append(result.case)
+    for (check, message), cases in failed.items():
+        print(f"\n{check} [{', '.join(cases)}]: {message}")
+    counts = ", ".join(f"{sum(r.status == status for r in results)} {status}" for status in CELLS)
+    print(f"\n{args.path}: {counts}")
+    if failed:
+        raise SystemExit(1)
+
+
+def _table(results: list[CheckResult]) -> str:
+    """A row a check, a column a case."""
+    status = {(result.check, result.case): CELLS[result.status] for result in results}
+    rows = [["check", *(case.name for case in CASES)]]
+    rows += [[name, *(status[name, case.name] for case in CASES)] for name in CHECKS]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def _locate(path: str) -> type[nn.Module]:
+    """The class by the function that nnU-Net names it with."""
+    try:
+        found: Any = pydoc.locate(path)
+    except pydoc.ErrorDuringImport as error:
+        raise SystemExit(f"{path} cannot be imported: {error}. Mend or install what is named there.") from error
+    if found is None:
+        raise SystemExit(
+            f"{path}: nothing of this name can be imported. Check the spelling, and install the package that holds it "
+            "(pip install -e .) or put its folder on PYTHONPATH, which nnU-Net needs, too."
+        )
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        raise SystemExit(f"{path} must be a class derived from torch.nn.Module, got {found!r}.")
+    return found
+
+
+def _read(file: Path | None) -> dict[str, Any]:
+    if file is None:
+        return {}
+    try:
+        arch_kwargs = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"--arch_kwargs {file}: {error}") from error
+    if not isinstance(arch_kwargs, dict):
+        raise SystemExit(f"--arch_kwargs {file}: must hold an object {{...}}, got {type(arch_kwargs).__name__}.")
+    return arch_kwargs
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description="Check that nnU-Net can plan, train, save, load and run a network, with small networks in 2D, "
+        "in 3D and in 3D with thick slices, on the CPU. Prints a table, then what is wrong and what to do. Exit status "
+        "1 if a check fails."
+    )
+    add = parser.add_argument
+    add("path", nargs="?", metavar="DOTTED.PATH", help="of the class, as plans name it: my_package.my_module.MyNetwork")
+    add(
+        "--arch_kwargs",
+        type=Path,
+        metavar="FILE.json",
+        help="arguments of its constructor that hold in 2D and 3D. Those that nnU-Net's planner writes (n_stages, "
+        "conv_op, strides ...) and `patch_size` are given anyway where the constructor takes them.",
+    )
+    add(
+        "--kw_requires_import",
+        nargs="+",
+        default=[],
+        metavar="KEY",
+        help="arguments in this file that are dotted names of classes, as _kw_requires_import in plans; conv_op, "
+        "norm_op, dropout_op and nonlin always are",
+    )
+    add("--skip", nargs="+", default=[], metavar="NAME", help="checks (--list) or cases (2d, 3d, 3d_anisotropic)")
+    add("--list", action="store_true", help="print the checks")
+    return parser

@@ -1,0 +1,131 @@
+"""What a checkpoint holds: read without running any of it, and compared with the network it is to be loaded into."""
+
+import inspect
+import re
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+from packaging.version import Version
+from torch import nn
+
+DISTRIBUTION = "nnunetv2-factorizer"
+
+RECORD = "nnunetv2_factorizer"
+"""The key of what we add to nnU-Net's `init_args`: the version of this package and the network's arguments."""
+
+NUMPY_TYPES: list[Any] = [
+    np.float64(0).__reduce__()[0],  # numpy's function that makes a scalar: its module depends on the version
+    np.dtype,
+    *(type(np.dtype(name)) for name in ("float16", "float32", "float64")),
+]
+"""What nnU-Net's log of losses and Dice scores needs on top of the types that PyTorch allows."""
+
+NOT_OF_THE_WEIGHTS = ("memory", "dropout", "deep_supervision")
+"""Arguments that may differ between a training and its continuation."""
+
+KEYS = ("network_weights", "init_args", "trainer_name")
+
+
+def make_record(architecture: dict[str, Any]) -> dict[str, Any]:
+    """What to store of the software in a checkpoint; `architecture` as in a configuration of the plans."""
+    return {"version": version(DISTRIBUTION), "architecture": architecture}
+
+
+def read_checkpoint(path: str) -> dict[str, Any]:
+    """Reads a checkpoint of an nnU-Net trainer onto the CPU, by `weights_only=True`.
+
+    Raises:
+        ValueError: the file is damaged, is no checkpoint of nnU-Net, or holds other types than weights need.
+    """
+    try:
+        with torch.serialization.safe_globals(NUMPY_TYPES):
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # Damaged files end in all sorts of exceptions.
+        forbidden = re.search(r"GLOBAL (\S+)", str(error))
+        if forbidden:
+            raise ValueError(
+                f"{path} asks for {forbidden[1]!r}, which no weights need, and was not loaded.\n"
+                f"See what it holds, without running any of it: nnUNetv2_factorizer_doctor --checkpoint FILE"
+            ) from None
+        reason = str(error).partition("\n")[0].partition(". ")[0] or type(error).__name__
+        raise ValueError(
+            f"{path} is truncated, damaged or no checkpoint ({reason}).\n"
+            "Move it away; --c then continues from checkpoint_latest.pth or checkpoint_best.pth where there is one."
+        ) from None
+    missing = [key for key in KEYS if not isinstance(checkpoint, dict) or key not in checkpoint]
+    if missing:
+        raise ValueError(
+            f"{path} is no checkpoint of an nnU-Net training: it lacks {', '.join(missing)}.\n"
+            "Give a checkpoint_final.pth, checkpoint_best.pth or checkpoint_latest.pth from a fold's folder."
+        )
+    return checkpoint
+
+
+def check_version(checkpoint: dict[str, Any], path: str) -> None:
+    """Checks that a checkpoint was not made by a version of this package newer than the one installed.
+
+    Raises:
+        ValueError: it was.
+    """
+    installed = version(DISTRIBUTION)
+    made_by = checkpoint["init_args"].get(RECORD, {}).get("version", installed)
+    if Version(made_by) > Version(installed):
+        raise ValueError(
+            f"{path} was made by {DISTRIBUTION} {made_by}, newer than the {installed} installed here.\n"
+            f"Install that version: pip install '{DISTRIBUTION}>={made_by}'"
+        )
+
+
+def check_fit(checkpoint: dict[str, Any], path: str, network: nn.Module, architecture: dict[str, Any]) -> None:
+    """Checks that a checkpoint can be loaded into a network, and means the same there.
+
+    Args:
+        checkpoint: as `read_checkpoint` gives it.
+        path: of the file, for the message.
+        network: the bare network, not compiled and not data-parallel.
+        architecture: class and arguments of the network, as in a configuration of the plans.
+
+    Raises:
+        ValueError: it was made for another network.
+    """
+    there = checkpoint["init_args"].get(RECORD, {}).get("architecture")
+    difference = _different_argument(there, architecture, type(network))
+    difference = difference or different_weight(checkpoint["network_weights"], network.state_dict())
+    if difference:
+        arguments = checkpoint["init_args"]
+        raise ValueError(
+            f"{path} (made by {checkpoint['trainer_name']} for {arguments['plans']['dataset_name']}, "
+            f"{arguments['configuration']}) does not fit this network: {difference}.\n"
+            "Use it with the trainer, the data set and the plans it was made with, or train anew in another folder."
+        )
+
+
+def _different_argument(there: dict[str, Any] | None, here: dict[str, Any], network_class: type) -> str:
+    """The first argument of the network that differs; two variants may well have weights of the same shape."""
+    if there is None:  # A trainer that keeps no record, such as nnU-Net's own.
+        return ""
+    if there["network_class_name"] != here["network_class_name"]:
+        return f"it is of {there['network_class_name']}, this is {here['network_class_name']}"
+    parameters = inspect.signature(network_class).parameters.values()
+    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+    old, new = defaults | there["arch_kwargs"], defaults | here["arch_kwargs"]
+    for name in sorted(old.keys() | new.keys()):
+        if name not in NOT_OF_THE_WEIGHTS and old.get(name) != new.get(name):
+            return f"{name} is {old.get(name)!r} there, {new.get(name)!r} here"
+    return ""
+
+
+def different_weight(there: dict[str, Any], here: dict[str, Any]) -> str:
+    """The first weight that only one has, or that has another shape."""
+    there = {name.removeprefix("module."): weight for name, weight in there.items()}
+    for name, weight in here.items():
+        if name not in there:
+            return f"{name} is missing there"
+        if there[name].shape != weight.shape:
+            return f"{name} is of shape {tuple(there[name].shape)} there, {tuple(weight.shape)} here"
+    unknown = [name for name in there if name not in here]
+    return f"{unknown[0]} is unknown here" if unknown else ""

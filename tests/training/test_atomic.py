@@ -1,0 +1,41 @@
+"""A file is written whole or not at all."""
+
+from pathlib import Path
+
+import pytest
+
+from nnunetv2_factorizer.training.atomic import replacing
+
+
+def test_takes_the_place_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    with replacing(str(path)) as unfinished:
+        Path(unfinished).write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_an_exception_leaves_the_old_one_and_nothing_else(tmp_path: Path, error: type[BaseException]) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def write() -> None:
+        with replacing(str(path)) as unfinished:
+            Path(unfinished).write_text("ne")
+            raise error
+
+    with pytest.raises(error):
+        write()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_block_that_writes_nothing_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    with replacing(str(path)):
+        pass
+    assert path.read_text() == "old"

@@ -1,0 +1,200 @@
+"""Checkpoints: whole, readable without running anything, and refused where they do not fit."""
+
+import os
+import pickle
+import resource
+import signal
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from nnunetv2_factorizer.trainers.nnUNetTrainerLocalFactorizer import nnUNetTrainerLocalFactorizer
+from nnunetv2_factorizer.trainers.nnUNetTrainerSwinFactorizer import (
+    nnUNetTrainerSwinFactorizer,
+    nnUNetTrainerSwinFactorizer_5epochs,
+)
+from nnunetv2_factorizer.training import checkpoint as module
+from nnunetv2_factorizer.training.checkpoint import RECORD, read_checkpoint
+from tests.training.small_trainer import make_batch, make_trainer, plans
+
+
+class Malicious:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, proof: Path) -> None:
+        self.proof = proof
+
+    def __reduce__(self) -> Any:
+        return os.system, (f"touch '{self.proof}'",)
+
+
+class CtrlC:
+    """Is interrupted while it is pickled."""
+
+    def __reduce__(self) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        return str, ()
+
+
+@pytest.fixture(scope="module")
+def once_trained(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A checkpoint after one epoch of one step, with the log that nnU-Net keeps."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        trainer = make_trainer(nnUNetTrainerSwinFactorizer, folder, monkeypatch)
+        trainer.initialize()
+        trainer.on_train_epoch_start()
+        trainer.on_train_epoch_end([trainer.train_step(make_batch())])
+        with torch.no_grad():
+            trainer.on_validation_epoch_start()
+            trainer.on_validation_epoch_end([trainer.validation_step(make_batch())])
+        trainer._best_ema = trainer.logger.get_value("ema_fg_dice", step=-1)
+        return save(trainer, folder)
+
+
+@pytest.fixture
+def trained(once_trained: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The trainer that made it."""
+    trainer = make_trainer(nnUNetTrainerSwinFactorizer, tmp_path, monkeypatch)
+    trainer.load_checkpoint(once_trained)
+    trainer.current_epoch = 0
+    return trainer
+
+
+def save(trainer: Any, folder: Path) -> str:
+    path = str(folder / "checkpoint_latest.pth")
+    trainer.save_checkpoint(path)
+    return path
+
+
+def test_loads_as_weights_only_and_goes_on_where_it_was(
+    trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(trained, tmp_path)
+    with torch.serialization.safe_globals(module.NUMPY_TYPES):
+        assert torch.serialization.get_unsafe_globals_in_checkpoint(path) == []
+    assert read_checkpoint(path)["init_args"][RECORD]["version"] == version("nnunetv2-factorizer")
+    resumed = make_trainer(nnUNetTrainerSwinFactorizer_5epochs, tmp_path, monkeypatch)
+    resumed.load_checkpoint(path)
+    assert resumed.current_epoch == 1
+    assert resumed._best_ema == trained._best_ema
+    assert isinstance(resumed._best_ema, np.floating)
+    for new, old in zip(resumed.network.parameters(), trained.network.parameters(), strict=True):
+        assert torch.equal(new, old)
+    assert resumed.optimizer.state_dict()["state"][0]["step"] == 1
+
+
+def test_full_disk_leaves_the_previous_checkpoint(trained: Any, tmp_path: Path) -> None:
+    path = save(trained, tmp_path)
+    before = Path(path).read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, hard))  # as a full disk: writing fails half-way
+    try:
+        with pytest.raises(
+            OSError,
+            match=r"checkpoint_latest.pth could not be written \(.*\nAn earlier checkpoint of this name is untouched",
+        ):
+            save(trained, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert Path(path).read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["checkpoint_latest.pth"]
+
+
+def test_ctrl_c_leaves_the_previous_checkpoint(trained: Any, tmp_path: Path) -> None:
+    path = save(trained, tmp_path)
+    before = Path(path).read_bytes()
+    trained._best_ema = CtrlC()
+    with pytest.raises(KeyboardInterrupt):
+        save(trained, tmp_path)
+    assert Path(path).read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["checkpoint_latest.pth"]
+
+
+def test_disabled_checkpointing_writes_nothing(trained: Any, tmp_path: Path) -> None:
+    trained.disable_checkpointing = True
+    assert not Path(save(trained, tmp_path)).exists()
+
+
+def test_another_variant_with_the_same_weights_is_refused(
+    trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(trained, tmp_path)
+    other = make_trainer(nnUNetTrainerLocalFactorizer, tmp_path, monkeypatch)
+    other.initialize()
+    other.network.load_state_dict(trained.network.state_dict())  # which nnU-Net would do
+    expected = r"made by nnUNetTrainerSwinFactorizer for .*: matricize is 'swin' there, 'local' here\.\nUse it with"
+    with pytest.raises(ValueError, match=expected):
+        other.load_checkpoint(path)
+    assert other.current_epoch == 0
+
+
+def test_plans_that_have_changed_are_refused(trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(trained, tmp_path)
+    other = make_trainer(nnUNetTrainerSwinFactorizer, tmp_path, monkeypatch, the_plans=plans(head_dim=8))
+    with pytest.raises(ValueError, match="head_dim is 4 there, 8 here"):
+        other.load_checkpoint(path)
+
+
+@pytest.mark.parametrize("spelled_out", [{"rank": 1}, {"memory": "fast"}])
+def test_arguments_that_mean_the_same_are_no_difference(
+    trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spelled_out: dict[str, Any]
+) -> None:
+    path = save(trained, tmp_path)
+    other = make_trainer(nnUNetTrainerSwinFactorizer, tmp_path, monkeypatch, the_plans=plans(**spelled_out))
+    other.load_checkpoint(path)
+    assert other.current_epoch == 1
+
+
+def test_another_number_of_channels_is_refused(trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(trained, tmp_path)
+    other = make_trainer(nnUNetTrainerSwinFactorizer, tmp_path, monkeypatch, channels=3)
+    expected = r"encoder.stem.weight is of shape \(8, 2, 3, 3, 3\) there, \(8, 3, 3, 3, 3\) here\.\n"
+    with pytest.raises(ValueError, match=expected):
+        other.load_checkpoint(path)
+
+
+def test_a_newer_version_is_named(trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as newer:
+        newer.setattr(module, "version", lambda _: "7.8.9")
+        path = save(trained, tmp_path)
+    other = make_trainer(nnUNetTrainerSwinFactorizer, tmp_path, monkeypatch)
+    with pytest.raises(ValueError, match=r"made by nnunetv2-factorizer 7\.8\.9, newer .*\n.*nnunetv2-factorizer>=7\.8"):
+        other.load_checkpoint(path)
+
+
+@pytest.mark.parametrize("part", [0, 0.01, 0.5, 0.99])
+def test_truncated(trained: Any, tmp_path: Path, part: float) -> None:
+    path = Path(save(trained, tmp_path))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(part * len(whole))])
+    with pytest.raises(ValueError, match=r"checkpoint_latest.pth is truncated.*\nMove it away; --c then continues"):
+        trained.load_checkpoint(str(path))
+
+
+@pytest.mark.parametrize("kind", ["zip", "legacy", "pickle"])
+def test_a_malicious_checkpoint_does_not_run(trained: Any, tmp_path: Path, kind: str) -> None:
+    proof, path = tmp_path / "ran", tmp_path / "checkpoint_final.pth"
+    content = {"network_weights": {}, "init_args": {}, "trainer_name": Malicious(proof)}
+    if kind == "pickle":
+        path.write_bytes(pickle.dumps(content, protocol=2))
+    else:
+        torch.save(content, path, _use_new_zipfile_serialization=kind == "zip")
+    with pytest.raises(ValueError, match=r"asks for 'posix.system'.*\n.*nnUNetv2_factorizer_doctor --checkpoint"):
+        trained.load_checkpoint(str(path))
+    assert not proof.exists()
+    pickle.loads(path.read_bytes()) if kind == "pickle" else torch.load(path, weights_only=False)
+    assert proof.exists()  # It would have.
+
+
+def test_something_else_is_named(trained: Any, tmp_path: Path) -> None:
+    path = str(tmp_path / "weights.pth")
+    torch.save(trained.network.state_dict(), path)
+    with pytest.raises(ValueError, match="it lacks network_weights, init_args, trainer_name"):
+        read_checkpoint(path)
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.pth"):
+        read_checkpoint(str(tmp_path / "nowhere.pth"))
