@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-all lint bench bench-all
+.PHONY: demo test test-all test-matrix test-oldest test-newest lint bench bench-all
 
 # PyTorch comes with its CUDA libraries, about 6 GB; it runs on a CPU as well.
 .venv/installed: pyproject.toml
@@ -23,6 +23,15 @@ test: lint
 
 test-all: lint
 	$(BIN)/python -m pytest -m ''
+
+# What drives nnU-Net, with the oldest and the newest nnU-Net of the supported range: an environment of 6 GB each.
+test-matrix: test-oldest test-newest
+test-oldest: NNUNET := nnunetv2==2.8
+test-newest: NNUNET := nnunetv2>=2.8,<3
+test-oldest test-newest: test-%:
+	test -x .venv-matrix/$*/bin/python || $(PYTHON) -m venv .venv-matrix/$*
+	.venv-matrix/$*/bin/python -m pip install --quiet --upgrade --editable '.[test]' '$(NNUNET)'
+	.venv-matrix/$*/bin/python -m pytest tests/end_to_end tests/export tests/conformance tests/planning tests/training
 
 # Time and memory beside nnU-Net's U-Net: a quarter of an hour on two cores.
 bench: .venv/installed

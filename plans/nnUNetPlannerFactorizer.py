@@ -3,7 +3,11 @@
 from nnunetv2_factorizer.network.variants import VARIANTS
 from nnunetv2_factorizer.planning.planner import FactorizerPlanner
 
-FIVE_STAGES = {"n_stages": 5, "features_per_stage": [32, 64, 128, 256, 512], "strides": [1, 2, 2, 2, 2]}
+FIVE_STAGES = {
+    "n_stages": 5,
+    "features_per_stage": [32, 64, 128, 256, 512],
+    "strides": [[1, 1, 1], *[[2, 2, 2]] * 4],  # one number an axis, since nnU-Net's augmentation reads them, too
+}
 
 
 class nnUNetPlannerFactorizer(FactorizerPlanner):

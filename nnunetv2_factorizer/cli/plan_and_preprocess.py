@@ -58,7 +58,7 @@ def main() -> None:
         print(f"\nPlanned for a GPU of {args.gpu_memory_target or planner_class.gpu_memory_target_in_gb:g} GB:")
         print("\n".join(chosen(plans, load_json(str(Path(nnUNet_raw) / plans["dataset_name"] / "dataset.json")))))
         configuration = "3d_fullres" if "3d_fullres" in plans["configurations"] else "2d"
-        print(f"\nTrain with:\nnUNetv2_train {dataset_id} {configuration} 0 -p {name} -tr nnUNetTrainerFactorizer")
+        print(f"\nTrain with:\nnnUNetv2_train {dataset_id} {configuration} 0 -p {name} -tr nnUNetTrainerFactorizer")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,6 +11,9 @@ import torch
 
 from nnunetv2_factorizer.ext_trainer import VARIABLE, trainers_folder
 
+PLANS = "nnUNetPlans"
+PROGRAMS = Path(sys.executable).parent
+
 
 class Workspace:
     """Raw, preprocessed and results folders below `folder`, holding one data set."""
@@ -23,43 +26,92 @@ class Workspace:
         self.preprocessed = folder / "preprocessed" / dataset
         self.results = folder / "results" / dataset
 
-    def run(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Runs a command of this environment; `environment` goes on top of nnU-Net's variables."""
+    def with_results(self, name: str) -> "Workspace":
+        """The same data with another results folder."""
+        other = Workspace(self.folder, self.dataset)
+        other.results = self.folder / name / self.dataset
+        return other
+
+    def run(
+        self, *command: str, check: bool = True, programs: Path = PROGRAMS, **environment: str | None
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs a command of this environment, or of the one whose `programs` are given.
+
+        `environment` goes on top of nnU-Net's variables; None takes one away.
+        """
         variables = {
             "nnUNet_raw": str(self.folder / "raw"),
             "nnUNet_preprocessed": str(self.folder / "preprocessed"),
-            "nnUNet_results": str(self.folder / "results"),
+            "nnUNet_results": str(self.results.parent),
             VARIABLE: os.pathsep.join([str(trainers_folder()), str(Path(__file__).parent / "trainers")]),
             # nnU-Net's planner needs at least 1, and a training that is killed leaves its workers behind.
             "nnUNet_n_proc_DA": "0" if command[0] == "nnUNetv2_train" else "1",
-            "nnUNet_def_n_proc": "2",
+            "nnUNet_def_n_proc": "1",
+            "OMP_WAIT_POLICY": "PASSIVE",  # nnU-Net takes all cores, and threads that spin take them from other tests
         }
-        program = str(Path(sys.executable).parent / command[0])
+        merged = os.environ | variables | environment
         done = subprocess.run(
-            [program, *command[1:]], env=os.environ | variables | environment, capture_output=True, text=True
+            [str(programs / command[0]), *command[1:]],
+            env={name: value for name, value in merged.items() if value is not None},
+            capture_output=True,
+            text=True,
         )
         if check:
             assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
         return done
 
-    def train(self, trainer: str, *flags: str, configuration: str = "3d_fullres", **options: Any) -> Path:
-        """Trains fold 0 on the CPU and gives its folder; options are the plans' name and those of `run`."""
-        plans = options.pop("plans", "nnUNetPlans")
-        command = ("nnUNetv2_train", self.dataset_id, configuration, "0", "-tr", trainer, "-p", plans, "-device", "cpu")
-        self.run(*command, *flags, **options)
-        return self.results / f"{trainer}__{plans}__{configuration}" / "fold_0"
+    def plan_and_preprocess(self, *configurations: str) -> None:
+        """nnU-Net's own plans and data."""
+        np = ["1"] * len(configurations)
+        self.run(
+            "nnUNetv2_plan_and_preprocess", "-d", self.dataset_id, "-c", *configurations, "-np", *np, "-npfp", "1"
+        )  # fmt: skip
 
-    def predict(self, trainer: str, output: str, *flags: str, plans: str = "nnUNetPlans", **options: Any) -> Path:
-        """Predicts `imagesTs` with fold 0 of `3d_fullres` and gives the output folder."""
+    def train(
+        self,
+        trainer: str,
+        *flags: str,
+        configuration: str = "3d_fullres",
+        plans: str = PLANS,
+        fold: str = "0",
+        **options: Any,
+    ) -> Path:
+        """Trains one fold on the CPU and gives its folder; `options` are those of `run`."""
+        command = ("nnUNetv2_train", self.dataset_id, configuration, fold, "-tr", trainer, "-p", plans)
+        self.run(*command, "-device", "cpu", *flags, **options)
+        return self.fold(trainer, configuration, plans, fold)
+
+    def fold(self, trainer: str, configuration: str = "3d_fullres", plans: str = PLANS, fold: str = "0") -> Path:
+        return self.results / f"{trainer}__{plans}__{configuration}" / f"fold_{fold}"
+
+    def predict(
+        self,
+        trainer: str,
+        output: str,
+        *flags: str,
+        configuration: str = "3d_fullres",
+        plans: str = PLANS,
+        folds: tuple[str, ...] = ("0",),
+        **options: Any,
+    ) -> Path:
+        """Predicts `imagesTs` and gives the output folder; `options` are those of `run`."""
         folder = self.folder / output
         self.run(
             "nnUNetv2_predict", "-i", str(self.raw / "imagesTs"), "-o", str(folder), "-d", self.dataset_id,
-            "-c", "3d_fullres", "-f", "0", "-tr", trainer, "-p", plans, "-device", "cpu", "-npp", "1", "-nps", "1",
+            "-c", configuration, "-f", *folds, "-tr", trainer, "-p", plans, "-device", "cpu", "-npp", "0", "-nps", "0",
             "--disable_tta", "--disable_progress_bar", *flags, **options,
         )  # fmt: skip
         return folder
 
-    def plans(self, name: str) -> dict[str, Any]:
+    def evaluate(self, predictions: Path, plans: str = PLANS) -> dict[str, Any]:
+        """Metrics of each label or region, from `labelsTs`."""
+        self.run(
+            "nnUNetv2_evaluate_folder", str(self.raw / "labelsTs"), str(predictions), "-np", "1",
+            "-djfile", str(self.raw / "dataset.json"), "-pfile", str(self.preprocessed / f"{plans}.json"),
+        )  # fmt: skip
+        return json.loads((predictions / "summary.json").read_text())["mean"]
+
+    def plans(self, name: str = PLANS) -> dict[str, Any]:
         return json.loads((self.preprocessed / f"{name}.json").read_text())
 
 

@@ -82,6 +82,7 @@ def test_plans_build_the_network_through_nnunet(folder: Path, planner: type) -> 
         )
         assert isinstance(network, Factorizer), name
         assert architecture["arch_kwargs"]["patch_size"] == list(plan["patch_size"])
+        assert all(len(stride) == len(plan["patch_size"]) for stride in architecture["arch_kwargs"]["strides"])
 
 
 def peaks(plans: dict[str, Any]) -> dict[str, int]:

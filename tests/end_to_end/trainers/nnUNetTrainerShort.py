@@ -1,18 +1,26 @@
-"""Trainers of two epochs with two iterations, for `nnUNet_extTrainer`."""
+"""Trainers of two epochs with two iterations, the same every time, for `nnUNet_extTrainer`."""
 
 import os
+import random
 from typing import Any
 
+import numpy as np
+import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_factorizer.trainers.nnUNetTrainerConvFactorizer import nnUNetTrainerConvFactorizer
 from nnunetv2_factorizer.trainers.nnUNetTrainerFactorizer import nnUNetTrainerFactorizer
 from nnunetv2_factorizer.trainers.nnUNetTrainerGlobalFactorizer import nnUNetTrainerGlobalFactorizer
+from nnunetv2_factorizer.trainers.nnUNetTrainerLocalFactorizer import nnUNetTrainerLocalFactorizer
 from nnunetv2_factorizer.trainers.nnUNetTrainerSwinFactorizer import nnUNetTrainerSwinFactorizer
 
 
 class Short(nnUNetTrainer):
-    """A mix-in. With `STOP_AFTER_EPOCHS` in the environment the process ends there, as if it were killed."""
+    """A mix-in. With `STOP_AFTER_EPOCHS` in the environment the process ends there, as if it were killed.
+
+    What an epoch draws depends on its number alone, so that an interrupted training can be compared with one that was
+    not. `checkpoint_start.pth` has what the first step starts from. `SKIP_VALIDATION` saves the time of the final one.
+    """
 
     def __init__(self, plans: Any, configuration: str, fold: int, dataset_json: Any, device: Any) -> None:
         super().__init__(plans, configuration, fold, dataset_json, device)
@@ -20,11 +28,32 @@ class Short(nnUNetTrainer):
         self.num_iterations_per_epoch = 2
         self.num_val_iterations_per_epoch = 1
         self.save_every = 1
+        self.logger.plot_progress_png = lambda folder: None  # two seconds each
+        torch.set_num_threads(1)  # nnU-Net takes all cores, and these sizes only lose time to that
+        seed(1000)
+
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        self.save_checkpoint(f"{self.output_folder}/checkpoint_start.pth")
+
+    def on_train_epoch_start(self) -> None:
+        seed(self.current_epoch)
+        super().on_train_epoch_start()
 
     def on_epoch_end(self) -> None:
         super().on_epoch_end()
         if os.environ.get("STOP_AFTER_EPOCHS") == str(self.current_epoch):
             os._exit(3)
+
+    def perform_actual_validation(self, save_probabilities: bool = False) -> None:
+        if "SKIP_VALIDATION" not in os.environ:
+            super().perform_actual_validation(save_probabilities)
+
+
+def seed(number: int) -> None:
+    random.seed(number)
+    np.random.seed(number)
+    torch.manual_seed(number)
 
 
 class nnUNetTrainerShort(Short): ...
@@ -37,6 +66,9 @@ class nnUNetTrainerShortSwinFactorizer(Short, nnUNetTrainerSwinFactorizer): ...
 
 
 class nnUNetTrainerShortConvFactorizer(Short, nnUNetTrainerConvFactorizer): ...
+
+
+class nnUNetTrainerShortLocalFactorizer(Short, nnUNetTrainerLocalFactorizer): ...
 
 
 class nnUNetTrainerShortGlobalFactorizer(Short, nnUNetTrainerGlobalFactorizer): ...

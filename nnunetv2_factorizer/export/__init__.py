@@ -1,0 +1,1 @@
+"""A trained Factorizer as a model that stock nnU-Net installs and runs."""

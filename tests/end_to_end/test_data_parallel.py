@@ -1,0 +1,119 @@
+"""Training on two devices: here two processes on the CPU, with nnU-Net's command where there are two GPUs."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, distributed, nn
+from torch.multiprocessing import spawn
+from torch.nn.parallel import DistributedDataParallel
+
+from nnunetv2_factorizer.network import Factorizer
+from nnunetv2_factorizer.training import FactorizerRecipe
+from tests.conftest import relative_error
+from tests.end_to_end.workspace import Workspace, checkpoint
+
+NUM_PROCESSES = 2
+STRIDES = [1, 2, 2, 2, 2]
+SCALES = (1, 2, 4, 8)
+NETWORKS: dict[str, dict[str, Any]] = {
+    "low memory": {"memory": "low"},
+    "fast": {"memory": "fast"},
+    "compiled": {"memory": "low"},  # recomputes by torch.utils.checkpoint
+    "dropout": {"memory": "low", "dropout": 0.1},  # does so, too
+}
+
+
+def make_network(name: str) -> nn.Module:
+    torch.manual_seed(0)
+    network = Factorizer(
+        2, 3, n_stages=5, features_per_stage=[8, 16, 16, 16, 16], conv_op="torch.nn.Conv3d", strides=STRIDES,
+        patch_size=[16, 16, 16], window_size=4, head_dim=4, local_path="depthwise", deep_supervision=True,
+        **NETWORKS[name],
+    )  # fmt: skip
+    # As nnU-Net: compiled first, then made data-parallel. This backend compiles nothing but traces all the same.
+    return torch.compile(network, backend="aot_eager") if name == "compiled" else network
+
+
+def make_loss(is_ddp: bool) -> Any:
+    trainer = FactorizerRecipe.__new__(FactorizerRecipe)
+    trainer.enable_deep_supervision, trainer.is_ddp, trainer.device = True, is_ddp, torch.device("cpu")
+    trainer.label_manager = SimpleNamespace(has_regions=False, ignore_label=None)
+    trainer.configuration_manager = SimpleNamespace(batch_dice=True, pool_op_kernel_sizes=[[s] * 3 for s in STRIDES])
+    return trainer._build_loss()
+
+
+def make_batch() -> tuple[Tensor, list[Tensor]]:
+    generator = torch.Generator().manual_seed(1)
+    image = torch.randn(2 * NUM_PROCESSES, 2, 16, 16, 16, generator=generator)
+    target = torch.randint(3, (2 * NUM_PROCESSES, 1, 16, 16, 16), generator=generator)
+    return image, [target[..., ::s, ::s, ::s] for s in SCALES]
+
+
+def gradients(network: nn.Module, loss: nn.Module, part: slice) -> dict[str, Tensor | None]:
+    """Of the second of two steps: an unused parameter is noticed when the second begins."""
+    image, targets = make_batch()
+    for _ in range(2):
+        network.zero_grad()
+        loss(network(image[part]), [target[part] for target in targets]).backward()
+    return {name.removeprefix("module.").removeprefix("_orig_mod."): p.grad for name, p in network.named_parameters()}
+
+
+def train_in_one_process_of_two(rank: int, folder: Path) -> None:
+    torch.set_num_threads(1)
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=NUM_PROCESSES
+    )
+    part = slice(rank, None, NUM_PROCESSES)
+    results: dict[str, Any] = {}
+    for name in NETWORKS:
+        results[name] = gradients(DistributedDataParallel(make_network(name)), make_loss(is_ddp=True), part)
+    try:
+        loss = make_loss(is_ddp=True)
+        loss.weight_factors = (*loss.weight_factors[:-1], 0.0)
+        gradients(DistributedDataParallel(make_network("fast")), loss, part)
+    except RuntimeError as error:
+        results["a head without a loss"] = str(error)
+    if rank == 0:
+        torch.save(results, folder / "results.pt")
+    distributed.barrier()
+    distributed.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def of_two_processes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The gradients of each network, from two processes with half of the batch each."""
+    folder = tmp_path_factory.mktemp("data_parallel")
+    spawn(train_in_one_process_of_two, args=(folder,), nprocs=NUM_PROCESSES)
+    return torch.load(folder / "results.pt")
+
+
+@pytest.mark.parametrize("name", ["low memory", "fast", "compiled"])
+def test_gradients_are_those_of_the_whole_batch(of_two_processes: dict[str, Any], name: str) -> None:
+    loss = make_loss(is_ddp=False)
+    # One process gives the lowest resolution no weight at all. Several give it 1e-6, which shows in the deepest layers.
+    assert loss.weight_factors == (1, 0.5, 0.25, 0)
+    loss.weight_factors = make_loss(is_ddp=True).weight_factors
+    expected = gradients(make_network(name), loss, slice(None))
+    actual = of_two_processes[name]
+    assert actual.keys() == expected.keys()
+    for key, gradient in expected.items():
+        assert relative_error(actual[key], gradient) < 1e-4, key
+
+
+def test_dropout_leaves_no_parameter_unused(of_two_processes: dict[str, Any]) -> None:
+    assert all(gradient is not None for gradient in of_two_processes["dropout"].values())
+
+
+def test_head_without_a_loss_would_be_refused(of_two_processes: dict[str, Any]) -> None:
+    assert "parameters that were not used in producing loss" in of_two_processes["a head without a loss"]
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="-num_gpus 2 needs two GPUs")
+def test_two_gpus(phantom: Workspace) -> None:
+    trainer = "nnUNetTrainerShortConvFactorizer"
+    workspace = phantom.with_results("results_two_gpus")
+    workspace.run("nnUNetv2_train", workspace.dataset_id, "3d_fullres", "0", "-tr", trainer, "-num_gpus", "2")
+    assert checkpoint(workspace.fold(trainer))["current_epoch"] == 2
