@@ -135,7 +135,7 @@ class Factorizer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:
         self._check_size(x)
-        if torch.is_inference_mode_enabled() and not torch.compiler.is_compiling():
+        if not torch.compiler.is_compiling() and torch.is_inference_mode_enabled():
             _check_finite(x)
         return self.decoder(self.encoder(x))
 
