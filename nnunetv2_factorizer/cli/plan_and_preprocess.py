@@ -10,7 +10,7 @@ from nnunetv2.experiment_planning.plan_and_preprocess_api import extract_fingerp
 from nnunetv2.paths import nnUNet_raw
 
 from nnunetv2_factorizer.network.settings import MATRICIZE
-from nnunetv2_factorizer.planning.budget import BudgetTooSmallError
+from nnunetv2_factorizer.planning.budget import NoPlanError
 from nnunetv2_factorizer.planning.preprocess import preprocess_missing
 from nnunetv2_factorizer.planning.report import chosen
 from nnunetv2_factorizer.plans import PLANNERS
@@ -53,11 +53,12 @@ def main() -> None:
             if not args.no_pp:
                 print("Preprocessing...")
                 preprocess_missing(dataset_id, name, args.c, processes, args.verbose, not args.no_pbar)
-        except (FileExistsError, BudgetTooSmallError) as error:
+        except (FileExistsError, NoPlanError) as error:
             raise SystemExit(str(error)) from error
         print(f"\nPlanned for a GPU of {args.gpu_memory_target or planner_class.gpu_memory_target_in_gb:g} GB:")
         print("\n".join(chosen(plans, load_json(str(Path(nnUNet_raw) / plans["dataset_name"] / "dataset.json")))))
-        configuration = "3d_fullres" if "3d_fullres" in plans["configurations"] else "2d"
+        planned = [c for c in args.c if c in plans["configurations"]]
+        configuration = "3d_fullres" if "3d_fullres" in planned else planned[0] if planned else "CONFIGURATION"
         print(f"\nTrain with:\nnnUNetv2_train {dataset_id} {configuration} 0 -p {name} -tr nnUNetTrainerFactorizer")
 
 

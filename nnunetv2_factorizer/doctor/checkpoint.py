@@ -7,6 +7,7 @@ import torch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_factorizer.doctor.finding import Finding, from_error
+from nnunetv2_factorizer.doctor.names import unknown_name
 from nnunetv2_factorizer.doctor.pickles import EXPECTED, listed_globals
 from nnunetv2_factorizer.doctor.plans import build, read_json
 from nnunetv2_factorizer.doctor.trainers import find_trainer
@@ -66,8 +67,13 @@ def _fit(checkpoint: dict[str, Any], plans: Path) -> Finding:
     title = "checkpoint and plans"
     try:
         manager, dataset_json = PlansManager(read_json(plans)), read_json(plans.parent / "dataset.json")
+        configuration = checkpoint["init_args"]["configuration"]
+        unknown = unknown_name(manager.get_configuration(configuration))
+        if unknown:
+            what = f"not compared: the plans name {unknown}, which would be run"
+            return Finding(title, "warning", what, DO_NOT_LOAD)
         trainer = find_trainer(checkpoint["trainer_name"])
-        network, _ = build(trainer, manager, checkpoint["init_args"]["configuration"], dataset_json)
+        network, _ = build(trainer, manager, configuration, dataset_json)
     except FileNotFoundError as error:
         remedy = "Put the checkpoint back into its folder fold_X of nnUNet_results, or give --plans FILE."
         return Finding(title, "warning", f"not compared: {error.filename} does not exist", remedy)

@@ -1,6 +1,7 @@
 """Whether the networks of a plans file can be built, and fit its patches."""
 
 import json
+import shlex
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import nn
 
 from nnunetv2_factorizer.doctor.finding import Finding, from_error
+from nnunetv2_factorizer.doctor.names import unknown_name
 from nnunetv2_factorizer.planning.architecture import CLASS_NAME
 from nnunetv2_factorizer.training import AnyPlansFactorizerTrainer
 
@@ -69,13 +71,18 @@ def build(
 def _dataset(path: Path, plans: dict[str, Any]) -> Finding:
     name, folder = plans["dataset_name"], path.resolve().parent.name
     if folder.startswith("Dataset") and folder != name:
-        remedy = f"Plan {folder} itself, or: nnUNetv2_move_plans_between_datasets -s {name} -t {folder} ..."
+        command = shlex.join(["nnUNetv2_move_plans_between_datasets", "-s", str(name), "-t", folder])
+        remedy = f"Plan {folder} itself, or: {command} ..."
         return Finding("plans", "error", f"are of {name}, in the folder of {folder}", remedy)
     return Finding("plans", "ok", f"{plans['plans_name']} of {name}")
 
 
 def _configuration(title: str, manager: PlansManager, name: str, dataset_json: dict[str, Any]) -> Finding:
     configuration = manager.get_configuration(name)
+    unknown = unknown_name(configuration)
+    if unknown:
+        what = f"not built: it names {unknown}, which the doctor does not import"
+        return Finding(title, "warning", what, "Train with these plans only if you trust whoever made them.")
     # With any other network it is our trainers that build a Factorizer for it.
     named = configuration.network_arch_class_name == CLASS_NAME
     network, _ = build(nnUNetTrainer if named else AnyPlansFactorizerTrainer, manager, name, dataset_json)

@@ -157,6 +157,11 @@ class Factorizer(nn.Module):
                 f"the input must be (B, C, *S) with {len(total)} spatial axes, divisible by {total} (the product of "
                 f"the strides), got {tuple(x.shape)}; nnU-Net pads images to the patch size, which is divisible."
             )
+        if x.shape[1] != self._input_channels:
+            raise ValueError(
+                f"the image has {x.shape[1]} channels, the model was trained on {self._input_channels}.\n"
+                f"Give all of them, CASE_0000 to CASE_{self._input_channels - 1:04d}."
+            )
 
 
 def _check_finite(x: Tensor) -> None:
@@ -165,5 +170,6 @@ def _check_finite(x: Tensor) -> None:
         channels = [str(i) for i, channel in enumerate(x.unbind(1)) if not channel.isfinite().all()]
         raise FloatingPointError(
             f"the image has NaN or infinite voxels in channel {', '.join(channels)}.\n"
-            "Mend it and predict again; --continue_prediction skips the cases that are done."
+            "Mend it and predict again. The last files before it may be incomplete: delete them, then "
+            "--continue_prediction does the rest."
         )

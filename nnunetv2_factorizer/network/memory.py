@@ -7,6 +7,7 @@ What a library takes inside one operation (cuDNN's workspace) and what an alloca
 import copy
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -48,7 +50,8 @@ def step_memory(
     """
     if device_type == "cuda" and dtype == torch.float16:
         dtype = torch.bfloat16  # of the same size, and on the CPU, too, its convolutions stay in channels-last memory
-    with FakeTensorMode(), counting_for(device_type), _LiveBytes() as live:
+    autocast = _GpuAutocast() if device_type == "cuda" else nullcontext()
+    with FakeTensorMode(), counting_for(device_type), autocast, _LiveBytes() as live:
         network = _fake(network)
         states = [torch.empty_like(p) for p in network.parameters() for _ in range(2)]
         x = torch.empty(*input_shape)
@@ -102,6 +105,15 @@ def _fake(network: nn.Module) -> nn.Module:
         fake = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype)
         tensors[id(tensor)] = nn.Parameter(fake, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else fake
     return copy.deepcopy(network, tensors).train()
+
+
+class _GpuAutocast(TorchFunctionMode):
+    """Layer norms in float32: of what autocast does on a GPU and not on a CPU, all that changes the memory here."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is functional.layer_norm:
+            args = (args[0].float(), *args[1:])
+        return func(*args, **kwargs or {})
 
 
 class _LiveBytes(TorchDispatchMode):

@@ -17,7 +17,11 @@ USABLE = 0.9
 """The rest is for what the memory model does not see: cuDNN's workspace, and what the allocator leaves unused."""
 
 
-class BudgetTooSmallError(ValueError):
+class NoPlanError(ValueError):
+    """There is no plan; the message is a line of cause and one of remedy."""
+
+
+class BudgetTooSmallError(NoPlanError):
     """No plan of this preset fits into the memory target."""
 
     def __init__(self, target_in_gb: float, needed_bytes: int) -> None:
@@ -38,17 +42,15 @@ def needed_gb(peak_bytes: int) -> float:
 
 
 def largest_batch(peak: Callable[[int], int], limit: int, budget: int) -> int:
-    """The largest batch size up to `limit` whose peak is within the budget, in bytes; 0 where not even one is.
-
-    Every further patch takes the same memory, so that two batch sizes tell the rest.
-    """
-    if peak(limit) <= budget:
-        return limit
-    two, three = peak(2), peak(3)
-    batch_size = min(limit, 2 + (budget - two) // max(1, three - two))
-    while batch_size > 0 and peak(batch_size) > budget:
-        batch_size -= 1
-    return max(0, batch_size)
+    """The largest batch size up to `limit` whose peak is within the budget, in bytes; 0 where not even one is."""
+    too_large = 1
+    while too_large <= limit and peak(too_large) <= budget:
+        too_large *= 2
+    fits, too_large = too_large // 2, min(too_large, limit + 1)
+    while too_large - fits > 1:
+        middle = (fits + too_large) // 2
+        fits, too_large = (middle, too_large) if peak(middle) <= budget else (fits, middle)
+    return fits
 
 
 def peak_of_step(kwargs: dict[str, Any], input_channels: int, num_classes: int, batch_size: int) -> int:

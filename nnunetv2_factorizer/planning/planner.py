@@ -13,7 +13,13 @@ from nnunetv2.utilities.json_export import recursive_fix_for_json_export
 
 from nnunetv2_factorizer.network.variants import VARIANTS
 from nnunetv2_factorizer.planning.architecture import CLASS_NAME, factorizer_kwargs
-from nnunetv2_factorizer.planning.budget import BudgetTooSmallError, largest_batch, peak_of_step, usable_bytes
+from nnunetv2_factorizer.planning.budget import (
+    BudgetTooSmallError,
+    NoPlanError,
+    largest_batch,
+    peak_of_step,
+    usable_bytes,
+)
 from nnunetv2_factorizer.planning.windows import windows_and_heads
 
 NNUNET_PLANS = "nnUNetPlans"
@@ -29,9 +35,6 @@ PREPROCESSING_KEYS = (
     "resampling_fn_seg_kwargs",
 )
 """What the preprocessed data of a configuration depend on."""
-
-SAME_NETWORK = 0.9
-"""Networks for patches of other sizes have fewer stages, which changes the memory for a voxel by less than this."""
 
 
 class FactorizerPlanner(ExperimentPlanner):
@@ -85,7 +88,8 @@ class FactorizerPlanner(ExperimentPlanner):
         self.UNet_reference_val_corresp_GB = self.UNet_vram_target_GB
         self.UNet_reference_val_corresp_bs_2d = self.UNet_reference_val_corresp_bs_3d = self.UNet_min_batch_size
         self._candidate: dict[str, Any] | None = None
-        self._peaks: dict[tuple[int, int], int] = {}  # of steps with two patches of so many axes and voxels
+        self._median_shape: Any = None
+        self._peaks: dict[str, dict[int, int]] = {}  # of a step with two patches, for strides and voxels
 
     @classmethod
     def _default_plans_name(cls, matricize: str | None) -> str:
@@ -108,24 +112,31 @@ class FactorizerPlanner(ExperimentPlanner):
         """
         if len(patch_size) == 3 and "patch_size" in self.choices_3d:
             return 1  # nnU-Net need not look for a patch
-        if self._candidate is not None and arch_kwargs["n_stages"] < 2:
+        voxels = prod(int(p) for p in patch_size)
+        if arch_kwargs["n_stages"] < 2 or voxels == 0:
+            if self._candidate is None:
+                shape = "x".join(f"{voxels:g}" for voxels in self._median_shape)
+                raise NoPlanError(
+                    f"images of {shape} voxels are too small for a network of two stages.\n"
+                    "Plan for a smaller spacing (-overwrite_target_spacing), or use a planner of nnU-Net."
+                )
             smallest = peak_of_step(self._candidate, input_channels, output_channels, self.UNet_min_batch_size)
             raise BudgetTooSmallError(self.UNet_vram_target_GB, smallest)
         kwargs = self._candidate = factorizer_kwargs(arch_class_name, arch_kwargs, patch_size, **self.choices)
         # A smaller patch takes less, but not less in proportion: while that is too much, it need not be counted anew.
-        voxels = prod(int(p) for p in patch_size)
-        larger = [(v, peak) for (axes, v), peak in self._peaks.items() if axes == len(patch_size) and v >= voxels]
-        if larger:
-            nearest, peak = min(larger)
-            at_least = int(SAME_NETWORK * peak * voxels / nearest)
-            if at_least > self._budget:
-                return at_least
-        peak = peak_of_step(kwargs, input_channels, output_channels, self.UNet_min_batch_size)
-        self._peaks[len(patch_size), voxels] = peak
-        return peak
+        peaks = self._peaks.setdefault(str(arch_kwargs["strides"]), {})
+        larger = [known for known in peaks if known >= voxels]
+        at_least = peaks[min(larger)] * voxels // min(larger) if larger else 0
+        if at_least > self._budget:
+            return at_least
+        peaks[voxels] = peak_of_step(kwargs, input_channels, output_channels, self.UNet_min_batch_size)
+        return peaks[voxels]
 
-    def get_plans_for_configuration(self, spacing: Any, median_shape: Any, data_identifier: str, *rest: Any) -> dict:
-        plan = super().get_plans_for_configuration(spacing, median_shape, data_identifier, *rest)
+    def get_plans_for_configuration(
+        self, spacing: Any, median_shape: Any, data_identifier: str, voxels_of_dataset: float, _cache: dict
+    ) -> dict:
+        self._candidate, self._median_shape = None, median_shape
+        plan = super().get_plans_for_configuration(spacing, median_shape, data_identifier, voxels_of_dataset, _cache)
         unet = plan["architecture"]
         choices = self.choices | (self.choices_3d if len(spacing) == 3 else {})
         windows, head_dim = windows_and_heads(spacing, plan["patch_size"], unet["arch_kwargs"]["strides"])
@@ -135,24 +146,34 @@ class FactorizerPlanner(ExperimentPlanner):
             "network_class_name": CLASS_NAME, "arch_kwargs": kwargs, "_kw_requires_import": []
         }  # fmt: skip
         plan["patch_size"] = kwargs["patch_size"]
-        plan["batch_size"] = self._batch_size(kwargs, plan["batch_size"])
+        at_most = round(voxels_of_dataset * self.max_dataset_covered / prod(plan["patch_size"]))  # nnU-Net's rule
+        plan["batch_size"] = self._batch_size(kwargs, max(self.UNet_min_batch_size, at_most))
         configuration = data_identifier.removeprefix(f"{self.plans_identifier}_")
         if configuration != data_identifier and self._shares_data(configuration, plan):
             plan["data_identifier"] = f"{NNUNET_PLANS}_{configuration}"
         return plan
 
-    def _batch_size(self, kwargs: dict[str, Any], limit: int) -> int:
-        """The largest that fits, up to nnU-Net's, which is rounded and at most 5 % of the data set."""
-        channels = len(self.dataset_fingerprint["foreground_intensity_properties_per_channel"])
+    def _batch_size(self, kwargs: dict[str, Any], limit: int, more_channels: int = 0, at_least: int = 2) -> int:
+        """The largest that fits."""
+        channels = len(self.dataset_fingerprint["foreground_intensity_properties_per_channel"]) + more_channels
         classes = len(self.dataset_json["labels"])
 
         def peak(batch_size: int) -> int:
             return peak_of_step(kwargs, channels, classes, batch_size)
 
         batch_size = largest_batch(peak, limit, self._budget)
-        if batch_size < self.UNet_min_batch_size:
-            raise BudgetTooSmallError(self.UNet_vram_target_GB, peak(self.UNet_min_batch_size))
+        if batch_size < at_least:
+            raise BudgetTooSmallError(self.UNet_vram_target_GB, peak(at_least))
         return batch_size
+
+    def _fit_cascade(self, configurations: dict[str, Any]) -> None:
+        """The second stage of a cascade has a channel more for each label, and perhaps a smaller batch."""
+        if "3d_cascade_fullres" in configurations:
+            fullres, labels = configurations["3d_fullres"], len(self.dataset_json["labels"]) - 1
+            kwargs = fullres["architecture"]["arch_kwargs"]
+            batch_size = self._batch_size(kwargs, fullres["batch_size"], more_channels=labels, at_least=1)
+            if batch_size < fullres["batch_size"]:
+                configurations["3d_cascade_fullres"]["batch_size"] = batch_size
 
     def _shares_data(self, configuration: str, plan: dict[str, Any]) -> bool:
         """Whether nnU-Net's default plans preprocess this configuration in the same way (they are never changed)."""
@@ -180,6 +201,7 @@ class FactorizerPlanner(ExperimentPlanner):
         Raises:
             FileExistsError: the file exists with other settings, of the data set or of one of these configurations.
         """
+        self._fit_cascade(plans["configurations"])
         path = self._plans_file(self.plans_identifier)
         if path.exists():
             old, new = load_json(str(path)), _as_json(plans)

@@ -2,32 +2,39 @@
 
 from typing import Any
 
+from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+
+from nnunetv2_factorizer.planning.architecture import CLASS_NAME
 from nnunetv2_factorizer.planning.budget import needed_gb, peak_of_step
 
 
 def chosen(plans: dict[str, Any], dataset_json: dict[str, Any]) -> list[str]:
-    """A paragraph for each configuration that names a network: patch, batch, stages, windows, and memory in GB."""
-    channels, classes = len(plans["foreground_intensity_properties_per_channel"]), len(dataset_json["labels"])
+    """A paragraph for each configuration of a Factorizer: patch, batch, stages, windows, and memory in GB."""
+    manager = PlansManager(plans)
     paragraphs = []
-    for name, plan in plans["configurations"].items():
-        if "architecture" in plan:
-            kwargs = plan["architecture"]["arch_kwargs"]
-            paragraphs.append(_paragraph(name, plan, peak_of_step(kwargs, channels, classes, plan["batch_size"])))
+    for name in manager.available_configurations:
+        configuration = manager.get_configuration(name)
+        if configuration.network_arch_class_name == CLASS_NAME:
+            channels = determine_num_input_channels(manager, configuration, dataset_json)
+            kwargs = configuration.network_arch_init_kwargs
+            peak = peak_of_step(kwargs, channels, len(dataset_json["labels"]), configuration.batch_size)
+            paragraphs.append(_paragraph(name, configuration, peak))
     return paragraphs
 
 
-def _paragraph(name: str, plan: dict[str, Any], peak: int) -> str:
-    network = plan["architecture"]["arch_kwargs"]
+def _paragraph(name: str, configuration: ConfigurationManager, peak: int) -> str:
+    network = configuration.network_arch_init_kwargs
     windows = network["window_size"]
     windows = " ".join(_times(window) for window in windows) if isinstance(windows, list) else windows
     return (
-        f"{name}: patches of {_times(plan['patch_size'])} voxels, batch size {plan['batch_size']}\n"
+        f"{name}: patches of {_times(configuration.patch_size)} voxels, batch size {configuration.batch_size}\n"
         f"  {network['n_stages']} stages of {' '.join(map(str, network['features_per_stage']))} channels, heads of "
         f"{network['head_dim']},\n"
         f"  {network['matricize']} windows of {windows} voxels, local path: {network['local_path']}\n"
-        f"  expected to need a GPU of {needed_gb(peak):.1f} GB in training (fp16)"
+        f"  expected to need a GPU of {needed_gb(peak):.1f} GB in training (fp16, not compiled)"
     )
 
 
-def _times(numbers: list[int]) -> str:
+def _times(numbers: Any) -> str:
     return "x".join(str(number) for number in numbers)

@@ -19,7 +19,7 @@ def replacing(path: str) -> Iterator[str]:
     try:
         yield str(unfinished)
         if unfinished.exists():
-            with unfinished.open("rb") as file:
+            with unfinished.open("r+b") as file:  # Windows synchronises only what is open for writing.
                 os.fsync(file.fileno())  # Some file systems say only now that they are full.
             os.replace(unfinished, target)
     finally:

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import shlex
 from importlib.metadata import version
 from typing import Any
 
@@ -15,8 +16,12 @@ DISTRIBUTION = "nnunetv2-factorizer"
 RECORD = "nnunetv2_factorizer"
 """The key of what we add to nnU-Net's `init_args`: the version of this package and the network's arguments."""
 
+MAKE_SCALAR = np.float64(0).__reduce__()[0]
+"""A function of numpy's, whose module is another one since numpy 2."""
+
 NUMPY_TYPES: list[Any] = [
-    np.float64(0).__reduce__()[0],  # numpy's function that makes a scalar: its module depends on the version
+    (MAKE_SCALAR, "numpy.core.multiarray.scalar"),
+    (MAKE_SCALAR, "numpy._core.multiarray.scalar"),
     np.dtype,
     *(type(np.dtype(name)) for name in ("float16", "float32", "float64")),
 ]
@@ -49,12 +54,14 @@ def read_checkpoint(path: str) -> dict[str, Any]:
         if forbidden:
             raise ValueError(
                 f"{path} asks for {forbidden[1]!r}, which no weights need, and was not loaded.\n"
-                f"See what it holds, without running any of it: nnUNetv2_factorizer_doctor --checkpoint FILE"
+                "See what it holds, without running any of it: "
+                f"nnUNetv2_factorizer_doctor --checkpoint {shlex.quote(path)}"
             ) from None
         reason = str(error).partition("\n")[0].partition(". ")[0] or type(error).__name__
         raise ValueError(
             f"{path} is truncated, damaged or no checkpoint ({reason}).\n"
-            "Move it away; --c then continues from checkpoint_latest.pth or checkpoint_best.pth where there is one."
+            "Move it away; --c then continues from checkpoint_latest.pth or checkpoint_best.pth where there is one, "
+            "and makes the checkpoint_final.pth that --val needs."
         ) from None
     missing = [key for key in KEYS if not isinstance(checkpoint, dict) or key not in checkpoint]
     if missing:
@@ -114,9 +121,21 @@ def _different_argument(there: dict[str, Any] | None, here: dict[str, Any], netw
     defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
     old, new = defaults | there["arch_kwargs"], defaults | here["arch_kwargs"]
     for name in sorted(old.keys() | new.keys()):
-        if name not in NOT_OF_THE_WEIGHTS and old.get(name) != new.get(name):
+        if name not in NOT_OF_THE_WEIGHTS and _shortest(old.get(name)) != _shortest(new.get(name)):
             return f"{name} is {old.get(name)!r} there, {new.get(name)!r} here"
     return ""
+
+
+def _shortest(value: Any) -> Any:
+    """The shortest of the spellings that mean the same: one value in place of as many for the stages or the axes."""
+    if isinstance(value, str) and value.startswith("torch.nn."):
+        return value.rpartition(".")[2]  # torch.nn.Conv3d is torch.nn.modules.conv.Conv3d
+    if not isinstance(value, (list, tuple)):
+        return value
+    entries = [_shortest(entry) for entry in value]
+    # A list in a list is per axis; without the outer one, it would be per stage.
+    repeated = entries and not isinstance(entries[0], list) and all(entry == entries[0] for entry in entries)
+    return entries[0] if repeated else entries
 
 
 def different_weight(there: dict[str, Any], here: dict[str, Any]) -> str:

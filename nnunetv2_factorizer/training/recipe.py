@@ -18,7 +18,7 @@ from torch.optim import AdamW
 from nnunetv2_factorizer.training.atomic import replacing
 from nnunetv2_factorizer.training.checkpoint import RECORD, check_fit, check_version, make_record, read_checkpoint
 from nnunetv2_factorizer.training.finite import explain_non_finite, refuse_non_finite
-from nnunetv2_factorizer.training.remedies import check_dataset, explain_out_of_memory, explain_plans
+from nnunetv2_factorizer.training.remedies import check_dataset, explain_out_of_memory, explain_plans, is_of_gpu
 from nnunetv2_factorizer.training.schedule import WarmupCosineScheduler, peak_learning_rate
 
 LOSS_WEIGHTS = (1.0, 0.5, 0.25)
@@ -80,6 +80,8 @@ class FactorizerRecipe(nnUNetTrainer):
             with replacing(filename) as unfinished:
                 super().save_checkpoint(unfinished)
         except (OSError, RuntimeError) as error:  # PyTorch's word for a full disk is a RuntimeError.
+            if is_of_gpu(error):
+                raise
             reason = str(error).partition("\n")[0]
             raise OSError(
                 f"{filename} could not be written ({reason}).\n"

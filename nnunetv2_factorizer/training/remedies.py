@@ -50,5 +50,11 @@ def explain_out_of_memory(
         f"{'. '.join(str(error).split('. ')[:3])}: {when}, batch size {configuration.batch_size}, "
         f"patch {list(configuration.patch_size)}.\n"
         f"{fast} batch_size of {trainer.configuration_name} in {plans_file(trainer)}, or plan for a smaller GPU under "
-        "another name: nnUNetv2_factorizer_plan_and_preprocess -d ID -gpu_memory_target GB -overwrite_plans_name NAME"
+        "another name: nnUNetv2_factorizer_plan_and_preprocess -d ID -gpu_memory_target GB -overwrite_plans_name NAME. "
+        "Not compiled (nnUNet_compile=f), the network may need less."
     )
+
+
+def is_of_gpu(error: Exception) -> bool:
+    """Whether an error comes from the GPU; those of earlier steps show late, in whatever copies from it."""
+    return isinstance(error, torch.OutOfMemoryError) or (isinstance(error, RuntimeError) and "CUDA" in str(error))

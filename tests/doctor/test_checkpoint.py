@@ -100,6 +100,26 @@ def test_one_of_nnunets_own_trainer(fold: Path, tmp_path: Path, monkeypatch: pyt
     assert found["checkpoint"].what.endswith("nnunetv2-factorizer unknown")
 
 
+@pytest.mark.parametrize("name", ["torch.hub.load", "dynamic_network_architectures.architectures.unet.torch.hub.load"])
+def test_plans_that_would_run_code_are_not_built(fold: Path, tmp_path: Path, name: str) -> None:
+    """A trainer of nnU-Net's builds what the plans name; the second name starts as nnU-Net's networks do."""
+    hub, proof = tmp_path / "hub", tmp_path / "ran"
+    hub.mkdir()
+    (hub / "hubconf.py").write_text(f"open({str(proof)!r}, 'w').close()\ndef net(**_): pass")
+    content = plans()
+    content["configurations"]["3d_fullres"]["architecture"] = {
+        "network_class_name": name,
+        "arch_kwargs": {"repo_or_dir": str(hub), "model": "net", "source": "local"},
+        "_kw_requires_import": [],
+    }
+    (fold.parent / "plans.json").write_text(json.dumps(content))
+    change(fold, trainer_name="nnUNetTrainer")
+    found = findings(fold)["checkpoint and plans"]
+    assert found.status == "warning"
+    assert found.what == f"not compared: the plans name {name}, which would be run"
+    assert not proof.exists()
+
+
 def test_truncated_and_missing(fold: Path) -> None:
     path = fold / "checkpoint_final.pth"
     path.write_bytes(path.read_bytes()[:1000])

@@ -69,6 +69,23 @@ def test_patches_that_do_not_fit(tmp_path: Path, patch: list[int], cause: str) -
     assert cause in finding.what
 
 
+@pytest.mark.parametrize("key", ["conv_op", "nonlin"])
+def test_unknown_modules_are_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    (tmp_path / "stranger.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()")
+    monkeypatch.syspath_prepend(tmp_path)
+    content = plans(**{key: "stranger.Conv3d"})
+    content["configurations"]["3d_fullres"]["architecture"]["_kw_requires_import"] = [key]
+    finding = last(tmp_path, content)
+    assert finding.status == "warning"
+    assert finding.what == "not built: it names stranger.Conv3d, which the doctor does not import"
+    assert not (tmp_path / "ran").exists()
+
+
+def test_names_from_the_file_are_quoted(tmp_path: Path) -> None:
+    first = examine(write(tmp_path / "Dataset111_Other", plans() | {"dataset_name": "x; touch y"}))[0]
+    assert "-s 'x; touch y' -t Dataset111_Other" in first.remedy
+
+
 def test_plans_of_another_data_set(tmp_path: Path) -> None:
     first = examine(write(tmp_path / "Dataset111_Other", plans()))[0]
     assert first.status == "error"

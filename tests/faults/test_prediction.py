@@ -46,7 +46,8 @@ def assert_nothing_was_written(folder: Path) -> None:
 
 
 def test_a_missing_channel_is_an_error(predictor: nnUNetPredictor, tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match=r"to have 2 channels, but got 1 channels instead"):
+    expected = r"the image has 1 channels, the model was trained on 2\.\nGive all of them, CASE_0000 to CASE_0001\."
+    with pytest.raises(ValueError, match=expected):
         predict(predictor, tmp_path, [image()])
     assert_nothing_was_written(tmp_path)
 

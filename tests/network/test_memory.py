@@ -1,11 +1,14 @@
 """The memory model against what autograd really keeps and what a real training step really takes."""
 
+import copy
 import math
+from itertools import chain
 
 import pytest
 import torch
 from dynamic_network_architectures.architectures.unet import PlainConvUNet
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from benchmarks.measure import in_own_process
 from benchmarks.memory import CONFIGURATIONS, Configuration, predict
@@ -71,6 +74,24 @@ def test_a_gpu_works_on_larger_portions_and_half_precision_keeps_half() -> None:
     assert on_gpu.kept == on_cpu.kept
     assert on_gpu.peak > 1.2 * on_cpu.peak
     assert step_memory(network, shape, torch.float16).kept == pytest.approx(on_gpu.kept / 2, rel=0.05)
+
+
+@pytest.mark.parametrize("choices", [{}, {"memory": "fast"}, {"memory": "fast", "local_path": "depthwise"}])
+@pytest.mark.parametrize("patch_size", [(32, 16, 24), (64, 64)])
+def test_kept_under_the_autocast_of_a_gpu(
+    patch_size: tuple[int, ...], choices: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fake tensors of a GPU can go forward without one, once PyTorch believes that autocast is possible."""
+    monkeypatch.setattr("torch.cuda.amp.common.amp_definitely_not_available", lambda: False)
+    network = Configuration(patch_size, 2, WIDTHS, STRIDES, choices).build()
+    with FakeTensorMode(), torch.autocast("cuda", torch.float16):
+        tensors = {
+            id(t): type(t)(torch.empty_strided(t.shape, t.stride(), device="cuda"))
+            for t in chain(network.parameters(), network.buffers())
+        }
+        on_gpu, x = copy.deepcopy(network, tensors), torch.empty(2, 1, *patch_size, device="cuda")
+        expected = bytes_kept(on_gpu, lambda: on_gpu(x))
+    assert step_memory(network, (2, 1, *patch_size), torch.float16).kept == pytest.approx(expected, rel=0.02)
 
 
 def test_weights_count_four_times() -> None:

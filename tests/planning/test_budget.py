@@ -13,11 +13,23 @@ def test_needed_is_the_smallest_target_in_tenths_that_has_room(peak: int) -> Non
 
 
 @pytest.mark.parametrize(
-    ("limit", "budget", "expected"), [(9, 100, 9), (50, 100, 9), (4, 60, 4), (50, 35, 2), (50, 15, 0)]
+    ("limit", "budget", "expected"),
+    [
+        (9, 100, 9),
+        (50, 100, 9),
+        (8, 100, 8),
+        (50, 90, 8),
+        (4, 60, 4),
+        (50, 35, 2),
+        (50, 20, 1),
+        (50, 15, 0),
+        (0, 99, 0),
+    ],
 )
 def test_largest_batch(limit: int, budget: int, expected: int) -> None:
     assert largest_batch(lambda batch_size: 10 + 10 * batch_size, limit, budget) == expected
 
 
-def test_largest_batch_is_not_fooled_by_a_step() -> None:
-    assert largest_batch(lambda batch_size: 10 * batch_size + (30 if batch_size > 5 else 0), 50, 100) == 7
+def test_largest_batch_asks_for_no_line() -> None:
+    """The portions that a GPU works on are full from some batch size on."""
+    assert largest_batch(lambda batch_size: 10 * batch_size + min(40, 10 * batch_size), 50, 200) == 16

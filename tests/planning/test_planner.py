@@ -11,12 +11,14 @@ import nnunetv2.paths
 import pytest
 from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_factorizer.demo.phantom import write_dataset
 from nnunetv2_factorizer.network import Factorizer
 from nnunetv2_factorizer.planning import preprocess
-from nnunetv2_factorizer.planning.budget import BudgetTooSmallError, peak_of_step, usable_bytes
+from nnunetv2_factorizer.planning.budget import BudgetTooSmallError, NoPlanError, peak_of_step, usable_bytes
 from nnunetv2_factorizer.planning.planner import FactorizerPlanner
+from nnunetv2_factorizer.planning.report import chosen
 from nnunetv2_factorizer.plans import (
     PLANNERS,
     nnUNetPlannerFactorizer,
@@ -94,6 +96,7 @@ def peaks(plans: dict[str, Any]) -> dict[str, int]:
     }
 
 
+@pytest.mark.slow
 def test_presets_fill_their_gpu_and_no_more(folder: Path) -> None:
     write_fingerprint(folder, shape=(300, 400, 360))
     voxels = []
@@ -107,10 +110,9 @@ def test_presets_fill_their_gpu_and_no_more(folder: Path) -> None:
     assert voxels == sorted(set(voxels))
 
 
-@pytest.mark.parametrize("target", [1.5, 3])
-@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (6.0, 1.0, 1.0)])
+@pytest.mark.parametrize(("target", "spacing"), [(1.5, (1.0, 1.0, 1.0)), (3, (6.0, 1.0, 1.0))])
 def test_every_plan_fits(folder: Path, target: float, spacing: tuple[float, ...]) -> None:
-    write_fingerprint(folder, shape=(40, 300, 260), spacing=spacing)
+    write_fingerprint(folder, shape=(32, 192, 160), spacing=spacing)
     plans = nnUNetPlannerFactorizerM(DATASET, target).plan_experiment()
     assert max(peaks(plans).values()) <= usable_bytes(target)
 
@@ -124,6 +126,57 @@ def test_budget_too_small_names_the_smallest_that_would_do(folder: Path, planner
     with pytest.raises(BudgetTooSmallError):
         planner(DATASET, smallest - 0.11).plan_experiment()
     assert max(peaks(planner(DATASET, smallest).plan_experiment()).values()) <= usable_bytes(smallest)
+
+
+@pytest.mark.parametrize(
+    ("shape", "target", "message"),
+    [
+        ((7, 7, 7), 8, "images of 7x7x7 voxels are too small for a network of two stages"),
+        ((30, 7, 7), 8, "images of 7x7 voxels are too small"),
+        ((3, 500, 500), 0.6, "nothing fits into a GPU memory target of 0.6 GB"),
+    ],
+)
+def test_no_plan_has_a_reason(folder: Path, shape: tuple[int, ...], target: float, message: str) -> None:
+    write_fingerprint(folder, shape=shape)
+    with pytest.raises(NoPlanError, match=message):
+        nnUNetPlannerFactorizerM(DATASET, target).plan_experiment()
+
+
+def change_dataset(folder: Path, **changes: Any) -> dict[str, Any]:
+    path = folder.parents[1] / "nnUNet_raw" / DATASET / "dataset.json"
+    dataset_json = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps(dataset_json))
+    return dataset_json
+
+
+def test_batch_follows_the_memory_where_the_data_set_is_large(folder: Path) -> None:
+    change_dataset(folder, numTraining=300)
+    write_fingerprint(folder, shape=(16, 128, 128))
+    plans = nnUNetPlannerFactorizerM(DATASET, 3).plan_experiment()
+    assert 0.9 * usable_bytes(3) < peaks(plans)["2d"] <= usable_bytes(3)
+
+
+def test_a_cascade_with_many_labels_gets_a_smaller_batch(folder: Path) -> None:
+    labels = {"background": 0} | {f"organ {i}": i for i in range(1, 60)}
+    dataset_json = change_dataset(folder, labels=labels)
+    write_fingerprint(folder, shape=(300, 400, 360))
+    plans = nnUNetPlannerFactorizerBraTS(DATASET, 9.5).plan_experiment()
+    manager = PlansManager(plans)
+    fullres, cascade = (manager.get_configuration(name) for name in ("3d_fullres", "3d_cascade_fullres"))
+    assert fullres.batch_size == 2
+    assert cascade.batch_size == 1
+    kwargs = cascade.network_arch_init_kwargs
+    assert peak_of_step(kwargs, 4 + 59, 60, 1) <= usable_bytes(9.5) < peak_of_step(kwargs, 4 + 59, 60, 2)
+    assert any(paragraph.startswith("3d_cascade_fullres: ") for paragraph in chosen(plans, dataset_json))
+
+
+def test_report_knows_configurations_that_inherit(folder: Path) -> None:
+    plans = nnUNetPlannerFactorizerM(DATASET).plan_experiment()
+    configurations(plans)["mine"] = {"inherits_from": "3d_fullres", "batch_size": 3}
+    dataset_json = {"channel_names": dict.fromkeys("0123", "MR"), "labels": {"background": 0, "a": 1, "b": 2}}
+    [paragraph] = [p for p in chosen(plans, dataset_json) if p.startswith("mine: ")]
+    assert "batch size 3" in paragraph
+    assert "local path: depthwise" in paragraph
 
 
 def test_thick_slices_get_flat_windows(folder: Path) -> None:
@@ -168,7 +221,7 @@ def test_patch_is_larger_where_less_than_the_unet_is_kept_and_smaller_where_more
     class Planner(nnUNetPlannerFactorizer):
         choices = nnUNetPlannerFactorizer.choices | {"memory": memory}
 
-    write_fingerprint(folder, mean=100.0, shape=(300, 400, 360))
+    write_fingerprint(folder, shape=(192, 192, 192))
     ours, theirs = (
         prod(configurations(planner(DATASET).plan_experiment())["3d_fullres"]["patch_size"])
         for planner in (Planner, ExperimentPlanner)

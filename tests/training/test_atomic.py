@@ -1,10 +1,21 @@
 """A file is written whole or not at all."""
 
+import fcntl
+import os
 from pathlib import Path
 
 import pytest
 
 from nnunetv2_factorizer.training.atomic import replacing
+
+
+def test_is_open_for_writing_when_it_is_synchronised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Windows demands."""
+    modes = []
+    monkeypatch.setattr("os.fsync", lambda file: modes.append(fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE))
+    with replacing(str(tmp_path / "file")) as unfinished:
+        Path(unfinished).write_text("new")
+    assert modes == [os.O_RDWR]
 
 
 def test_takes_the_place_at_the_end(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 import os
 import pickle
 import resource
+import shlex
 import signal
+import zipfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -36,7 +38,7 @@ class CtrlC:
     """Is interrupted while it is pickled."""
 
     def __reduce__(self) -> Any:
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         return str, ()
 
 
@@ -109,10 +111,45 @@ def test_ctrl_c_leaves_the_previous_checkpoint(trained: Any, tmp_path: Path) -> 
     path = save(trained, tmp_path)
     before = Path(path).read_bytes()
     trained._best_ema = CtrlC()
-    with pytest.raises(KeyboardInterrupt):
-        save(trained, tmp_path)
+    # In the background of a shell, as `make test &`, Python would have been started without a handler.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            save(trained, tmp_path)
+    finally:
+        signal.signal(signal.SIGINT, handler)
     assert Path(path).read_bytes() == before
     assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["checkpoint_latest.pth"]
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("CUDA error: an illegal memory access")]
+)
+def test_errors_of_the_gpu_are_not_taken_for_a_full_disk(
+    trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: RuntimeError
+) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(trained.network, "state_dict", fail)
+    with pytest.raises(RuntimeError) as raised:
+        save(trained, tmp_path)
+    assert raised.value is error
+
+
+@pytest.mark.parametrize("module_name", [b"numpy.core.multiarray", b"numpy._core.multiarray"])
+def test_scalars_of_numpy_1_and_2_are_read(trained: Any, tmp_path: Path, module_name: bytes) -> None:
+    path = Path(save(trained, tmp_path))
+    with zipfile.ZipFile(path) as old:
+        members = {name: old.read(name) for name in old.namelist()}
+    (pickled,) = [name for name in members if name.endswith("data.pkl")]
+    here = type(trained._best_ema).__reduce__(trained._best_ema)[0].__module__.encode()
+    assert here + b"\nscalar" in members[pickled]
+    members[pickled] = members[pickled].replace(here + b"\nscalar", module_name + b"\nscalar")
+    with zipfile.ZipFile(path, "w") as new:  # PyTorch's format is not compressed either.
+        for name, content in members.items():
+            new.writestr(name, content)
+    assert read_checkpoint(str(path))["_best_ema"] == trained._best_ema
 
 
 def test_disabled_checkpointing_writes_nothing(trained: Any, tmp_path: Path) -> None:
@@ -140,7 +177,16 @@ def test_plans_that_have_changed_are_refused(trained: Any, tmp_path: Path, monke
         other.load_checkpoint(path)
 
 
-@pytest.mark.parametrize("spelled_out", [{"rank": 1}, {"memory": "fast"}])
+@pytest.mark.parametrize(
+    "spelled_out",
+    [
+        {"rank": 1},
+        {"memory": "fast"},
+        {"window_size": [4, 4, 4]},
+        {"window_size": [[4, 4, 4], 4, [4, 4, 4]], "head_dim": [4, 4, 4]},
+        {"conv_op": "torch.nn.Conv3d"},
+    ],
+)
 def test_arguments_that_mean_the_same_are_no_difference(
     trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spelled_out: dict[str, Any]
 ) -> None:
@@ -148,6 +194,18 @@ def test_arguments_that_mean_the_same_are_no_difference(
     other = make_trainer(nnUNetTrainerSwinFactorizer, tmp_path, monkeypatch, the_plans=plans(**spelled_out))
     other.load_checkpoint(path)
     assert other.current_epoch == 1
+
+
+def test_one_list_is_per_stage_and_a_list_in_it_per_axis(
+    trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = make_trainer(nnUNetTrainerSwinFactorizer, tmp_path, monkeypatch, the_plans=plans(window_size=[2, 4, 4]))
+    first.initialize()
+    path = save(first, tmp_path)
+    changed = plans(window_size=[[2, 4, 4]] * 3)
+    other = make_trainer(nnUNetTrainerSwinFactorizer, tmp_path, monkeypatch, the_plans=changed)
+    with pytest.raises(ValueError, match=r"window_size is \[2, 4, 4\] there, \[\[2, 4, 4\], "):
+        other.load_checkpoint(path)
 
 
 def test_another_number_of_channels_is_refused(trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,20 +230,23 @@ def test_truncated(trained: Any, tmp_path: Path, part: float) -> None:
     path = Path(save(trained, tmp_path))
     whole = path.read_bytes()
     path.write_bytes(whole[: int(part * len(whole))])
-    with pytest.raises(ValueError, match=r"checkpoint_latest.pth is truncated.*\nMove it away; --c then continues"):
+    expected = r"checkpoint_latest.pth is truncated.*\nMove it away; --c then continues .* that --val needs\.$"
+    with pytest.raises(ValueError, match=expected):
         trained.load_checkpoint(str(path))
 
 
 @pytest.mark.parametrize("kind", ["zip", "legacy", "pickle"])
 def test_a_malicious_checkpoint_does_not_run(trained: Any, tmp_path: Path, kind: str) -> None:
-    proof, path = tmp_path / "ran", tmp_path / "checkpoint_final.pth"
+    proof, path = tmp_path / "ran", tmp_path / "my fold" / "checkpoint_final.pth"
+    path.parent.mkdir()
     content = {"network_weights": {}, "init_args": {}, "trainer_name": Malicious(proof)}
     if kind == "pickle":
         path.write_bytes(pickle.dumps(content, protocol=2))
     else:
         torch.save(content, path, _use_new_zipfile_serialization=kind == "zip")
-    with pytest.raises(ValueError, match=r"asks for 'posix.system'.*\n.*nnUNetv2_factorizer_doctor --checkpoint"):
+    with pytest.raises(ValueError, match=r"asks for 'posix.system'.*\n") as error:
         trained.load_checkpoint(str(path))
+    assert str(error.value).endswith(f"nnUNetv2_factorizer_doctor --checkpoint {shlex.quote(str(path))}")
     assert not proof.exists()
     pickle.loads(path.read_bytes()) if kind == "pickle" else torch.load(path, weights_only=False)
     assert proof.exists()  # It would have.

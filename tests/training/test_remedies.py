@@ -85,4 +85,5 @@ def test_out_of_memory_says_what_to_lower(
     with pytest.raises(torch.OutOfMemoryError, match=cause + r"\." + remedy) as error:
         trainer.train_step(make_batch())
     assert "nnUNetv2_factorizer_plan_and_preprocess -d ID -gpu_memory_target GB" in str(error.value)
+    assert "nnUNet_compile=f" in str(error.value)
     assert str(error.value).count("\n") == 1
