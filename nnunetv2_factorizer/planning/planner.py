@@ -52,7 +52,8 @@ class FactorizerPlanner(ExperimentPlanner):
         matricize: in place of the one in `choices`.
 
     Raises:
-        BudgetTooSmallError: by `plan_experiment`; no plan fits into the memory target.
+        NoPlanError: by `plan_experiment`; nothing fits into the memory target (`BudgetTooSmallError`), or the images
+            are too small.
     """
 
     choices: ClassVar[dict[str, Any]] = VARIANTS["Swin"]
