@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nnunetv2_factorizer.network.memory import bytes_kept
+
 
 def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -57,17 +59,8 @@ def step(network: nn.Module, x: Tensor) -> None:
 
 
 def mib_kept(network: nn.Module, x: Tensor) -> float:
-    """MiB of the distinct storages that a forward pass keeps for the backward pass, parameters left out."""
-    parameters = {p.untyped_storage().data_ptr() for p in network.parameters()}
-    kept: dict[int, Tensor] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        kept[tensor.untyped_storage().data_ptr()] = tensor
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        network(x)
-    return sum(t.untyped_storage().nbytes() for address, t in kept.items() if address not in parameters) / 2**20
+    """MiB that a forward pass keeps for the backward pass, parameters left out."""
+    return bytes_kept(network, lambda: network(x)) / 2**20
 
 
 def peak_mib(run: Callable[[], object]) -> float:

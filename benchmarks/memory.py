@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks.measure import device, in_own_process, machine, peak_mib
+from benchmarks.measure import device, in_own_process, machine, mib_kept, peak_mib
 from nnunetv2_factorizer.network import Factorizer
-from nnunetv2_factorizer.network.memory import bytes_kept, step_memory, training_step
+from nnunetv2_factorizer.network.memory import step_memory, training_step
 
 M_MMAP_THRESHOLD = -3
 """Of `mallopt` in malloc.h."""
@@ -80,15 +80,14 @@ def measure(configuration: Configuration) -> tuple[float, float]:
     """MiB kept and MiB at the peak of a step, in this process."""
     if device().type == "cpu":
         ctypes.CDLL("libc.so.6").mallopt(M_MMAP_THRESHOLD, 2**16)  # the C library gives freed memory back at once
-    _two_steps(
-        replace(configuration, patch_size=(16,) * len(configuration.patch_size), batch_size=1)
-    )  # loads libraries
+    small = replace(configuration, patch_size=(16,) * len(configuration.patch_size), batch_size=1)
+    _two_steps(small)  # loads the libraries
     gc.collect()
     peak = peak_mib(lambda: _two_steps(configuration))
     network, x = _make(configuration)
     enabled = configuration.dtype != torch.float32
     with torch.autocast(device().type, configuration.dtype if enabled else None, enabled=enabled):
-        return bytes_kept(network, lambda: network(x)) / 2**20, peak
+        return mib_kept(network, x), peak
 
 
 def _make(configuration: Configuration) -> tuple[nn.Module, torch.Tensor]:

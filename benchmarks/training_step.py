@@ -16,11 +16,10 @@ import torch
 from dynamic_network_architectures.architectures.unet import PlainConvUNet
 from torch import nn
 
+from benchmarks.cost import FACTORIZERS
 from benchmarks.measure import device, in_own_process, machine, median_seconds, peak_mib, step
 from nnunetv2_factorizer.network import Factorizer
-from nnunetv2_factorizer.network.variants import VARIANTS
 
-FACTORIZERS = VARIANTS | {"Swin, fast": VARIANTS["Swin"] | {"memory": "fast"}}
 NAMES = ("nnU-Net", *FACTORIZERS)
 
 

@@ -9,8 +9,8 @@ from nnunetv2.utilities.file_path_utilities import (
     get_output_folder,
 )
 
+from nnunetv2_factorizer import DISTRIBUTION
 from nnunetv2_factorizer.export.model_zip import export_models
-from nnunetv2_factorizer.training.checkpoint import DISTRIBUTION
 
 
 def main() -> None:

@@ -8,9 +8,10 @@ from urllib.parse import unquote, urlparse
 
 from packaging.utils import canonicalize_name
 
+from nnunetv2_factorizer import DISTRIBUTION
 from nnunetv2_factorizer.doctor.finding import Finding
 
-PACKAGES = {"nnunetv2": "nnunetv2", "nnunetv2_factorizer": "nnunetv2-factorizer"}
+PACKAGES = {"nnunetv2": "nnunetv2", "nnunetv2_factorizer": DISTRIBUTION}
 """Import name and the distribution that it should come from."""
 
 

@@ -6,9 +6,8 @@ from importlib.metadata import PackageNotFoundError, requires, version
 import torch
 from packaging.requirements import Requirement
 
+from nnunetv2_factorizer import DISTRIBUTION
 from nnunetv2_factorizer.doctor.finding import Finding
-
-DISTRIBUTION = "nnunetv2-factorizer"
 
 
 def examine() -> list[Finding]:

@@ -15,6 +15,7 @@ from nnunetv2.utilities.file_path_utilities import (
 )
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
+from nnunetv2_factorizer import DISTRIBUTION
 from nnunetv2_factorizer.export.standalone import (
     STOCK_TRAINER,
     check_predictions,
@@ -22,7 +23,7 @@ from nnunetv2_factorizer.export.standalone import (
     standalone_plans,
 )
 from nnunetv2_factorizer.training.atomic import replacing
-from nnunetv2_factorizer.training.checkpoint import DISTRIBUTION, read_checkpoint
+from nnunetv2_factorizer.training.checkpoint import read_checkpoint
 
 RECORD = "factorizer_export.json"
 FOLD_FILES = ("progress.png", "network_architecture.pdf", "validation/summary.json")

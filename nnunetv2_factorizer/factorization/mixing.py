@@ -94,9 +94,9 @@ PORTIONS_ALIVE = {torch.ops.nnunetv2_factorizer.mix.default: 2, torch.ops.nnunet
 
 
 def workspace_bytes(operator: Any, volume: Tensor) -> int:
-    """Bytes that an operation needs besides its result: 0 but for the operators here, on a volume `(B, *S, C)`."""
+    """Bytes that an operator of `PORTIONS_ALIVE` needs besides its result, for a volume `(B, *S, C)`."""
     portion = min(numbers_at_a_time(CHUNK_NUMBERS, volume), volume.numel())
-    return 4 * portion * PORTIONS_ALIVE.get(operator, 0)
+    return 4 * portion * PORTIONS_ALIVE[operator]
 
 
 @_mix.register_kernel("cuda")

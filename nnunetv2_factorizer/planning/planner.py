@@ -139,10 +139,11 @@ class FactorizerPlanner(ExperimentPlanner):
         self._candidate, self._median_shape = None, median_shape
         plan = super().get_plans_for_configuration(spacing, median_shape, data_identifier, voxels_of_dataset, _cache)
         unet = plan["architecture"]
-        choices = self.choices | (self.choices_3d if len(spacing) == 3 else {})
         windows, head_dim = windows_and_heads(spacing, plan["patch_size"], unet["arch_kwargs"]["strides"])
-        choices = {"patch_size": plan["patch_size"], "window_size": windows, "head_dim": head_dim} | choices
-        kwargs = factorizer_kwargs(unet["network_class_name"], unet["arch_kwargs"], **choices)
+        choices: dict[str, Any] = {"window_size": windows, "head_dim": head_dim} | self.choices
+        choices |= self.choices_3d if len(spacing) == 3 else {}
+        patch_size = choices.pop("patch_size", plan["patch_size"])
+        kwargs = factorizer_kwargs(unet["network_class_name"], unet["arch_kwargs"], patch_size, **choices)
         plan["architecture"] = {
             "network_class_name": CLASS_NAME, "arch_kwargs": kwargs, "_kw_requires_import": []
         }  # fmt: skip

@@ -11,7 +11,7 @@ import torch
 from packaging.version import Version
 from torch import nn
 
-DISTRIBUTION = "nnunetv2-factorizer"
+from nnunetv2_factorizer import DISTRIBUTION
 
 RECORD = "nnunetv2_factorizer"
 """The key of what we add to nnU-Net's `init_args`: the version of this package and the network's arguments."""

@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nnunetv2_factorizer.factorization import NMF
 from nnunetv2_factorizer.network import Factorizer
+from nnunetv2_factorizer.network.variants import VARIANTS
 from tests.conftest import relative_error
 
 PAPER = {"n_stages": 5, "features_per_stage": [32, 64, 128, 256, 512], "strides": [1, 2, 2, 2, 2]}
@@ -29,14 +30,7 @@ SMALL: dict[str, Any] = {
     "patch_size": [8, 24, 16],
     "deep_supervision": True,
 }
-VARIANTS = [
-    {"matricize": "swin"},
-    {"matricize": "local"},
-    {"matricize": "global"},
-    {"matricize": "swin", "local_path": "depthwise"},
-    {"matricize": "swin", "rank": 2},
-    {"matricize": "swin", "memory": "fast"},
-]
+ALL = [*VARIANTS.values(), {"matricize": "swin", "rank": 2}, {"matricize": "swin", "memory": "fast"}]
 
 
 def small(**changes: Any) -> Factorizer:
@@ -98,7 +92,7 @@ def test_local_path_adds_little() -> None:
     assert counts[1] > counts[0]
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", ALL)
 @pytest.mark.parametrize(
     ("conv_op", "strides", "patch_size"),
     [
@@ -128,14 +122,14 @@ def test_any_plan(variant: dict[str, Any], conv_op: str, strides: list, patch_si
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in network.parameters())
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", ALL)
 def test_a_size_other_than_the_patch_at_inference(variant: dict[str, Any]) -> None:
     network = small(deep_supervision=False, **variant)
     assert network(torch.randn(2, 1, 10, 32, 8)).shape == (2, 2, 10, 32, 8)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", ALL)
 def test_reduced_precision_and_extreme_inputs(variant: dict[str, Any], dtype: torch.dtype) -> None:
     network = small(**variant)
     x = small_input()
@@ -153,7 +147,7 @@ def test_reduced_precision_and_extreme_inputs(variant: dict[str, Any], dtype: to
         assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", ALL)
 def test_compiles_without_a_graph_break(variant: dict[str, Any]) -> None:
     network = small(**variant)
     x = small_input(batch=2)
@@ -172,7 +166,7 @@ def test_compiles_without_a_graph_break(variant: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", ALL)
 def test_compiles_with_inductor(variant: dict[str, Any]) -> None:
     network = small(deep_supervision=False, **variant).eval()
     x = small_input()
@@ -180,7 +174,7 @@ def test_compiles_with_inductor(variant: dict[str, Any]) -> None:
     torch.compiler.reset()
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", ALL)
 def test_exports(variant: dict[str, Any]) -> None:
     network = small(deep_supervision=False, **variant).eval()
     x = small_input()
