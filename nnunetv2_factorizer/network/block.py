@@ -15,7 +15,8 @@ from nnunetv2_factorizer.network.settings import BlockSettings
 class WrappedNMF(nn.Module):
     """Pointwise linear, matricize, ReLU, NMF, back to an image, pointwise linear: the parts, on `(B, C, *S)`.
 
-    `FactorizerBlock` calls `in_proj`, `mix` and `out_proj` by themselves, the first and the last with their neighbours.
+    `forward` is all that looks further than one voxel: from matricize to back to an image. `FactorizerBlock` calls
+    `in_proj` and `out_proj` by themselves, with their neighbours; a forward hook sees what is factorized.
     With `nmf=False` the factorization is the identity, one of the paper's ablations.
     """
 
@@ -29,8 +30,11 @@ class WrappedNMF(nn.Module):
             self.nmf = NMF(size, settings.rank, settings.num_iters, settings.solver)
         self.out_proj = PointwiseLinear(settings.channels, settings.channels)
 
-    def mix(self, x: Tensor) -> Tensor:
-        """Matricize, ReLU, NMF, back to an image: all that looks further than one voxel."""
+    def skip(self) -> None:
+        """Makes the factorization the identity; its initial factors stay, so that trained weights still fit."""
+        self.matricize = None
+
+    def forward(self, x: Tensor) -> Tensor:
         if self.matricize is None:
             return torch.relu(x)
         size = x.shape[2:]
@@ -66,9 +70,9 @@ class FactorizerBlock(nn.Module):
         if self.local_path is not None:
             x = x + self.local_path(x)
         if self.memory == "fast":
-            return self._after(x, self.mixer.mix(self._before(x)))
+            return self._after(x, self.mixer(self._before(x)))
         after = [self.mixer.out_proj] if self.mlp is None else [self.mixer.out_proj, self.norm2, self.mlp]
-        mixed = self.mixer.mix(self._recomputed(self._before, [self.norm1, self.mixer.in_proj], x))
+        mixed = self.mixer(self._recomputed(self._before, [self.norm1, self.mixer.in_proj], x))
         return self._recomputed(self._after, after, x, mixed)
 
     def _before(self, x: Tensor) -> Tensor:

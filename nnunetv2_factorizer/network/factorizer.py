@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from nnunetv2_factorizer.factorization.checks import check_count
+from nnunetv2_factorizer.network.block import FactorizerBlock
 from nnunetv2_factorizer.network.memory import step_memory
 from nnunetv2_factorizer.network.settings import (
     BlockSettings,
@@ -55,6 +56,8 @@ class Factorizer(nn.Module):
         deep_supervision: return the logits of each decoder stage, highest resolution first, in place of one tensor.
         memory: `"low"` computes the layers of each voxel again in the backward pass, `"fast"` keeps what they made,
             three times as much; per stage.
+        skip_nmf: blocks by name, such as `["decoder.stages.3.0"]`, whose factorization is the identity. The weights
+            are those of the network that does not skip: what a trained model runs without, in place of `nmf`.
 
     Raises:
         ValueError: an argument is out of range; the message names it, its value and what is accepted.
@@ -88,6 +91,7 @@ class Factorizer(nn.Module):
         local_path: str | Sequence[str] = "none",
         deep_supervision: bool = False,
         memory: str | Sequence[str] = "low",
+        skip_nmf: Sequence[str] = (),
     ) -> None:
         super().__init__()
         if n_stages < 2:
@@ -127,6 +131,8 @@ class Factorizer(nn.Module):
                 check_count(name, number)
         self.encoder = Encoder(input_channels, stages, parsed_strides, n_blocks, position_embedding)
         self.decoder = Decoder(num_classes, stages, parsed_strides, n_blocks_decoder, deep_supervision)
+        for name in skip_nmf:
+            self._block(name).mixer.skip()
         self.key_to_lpe = "encoder.position_embedding" if position_embedding else None
         self._input_channels = input_channels
         self._strides = parsed_strides
@@ -149,6 +155,16 @@ class Factorizer(nn.Module):
         nnU-Net counts the outputs of convolutions. For each of them its `PlainConvUNet` keeps 2 numbers.
         """
         return step_memory(self, (1, self._input_channels, *input_size)).kept // BYTES_PER_UNIT
+
+    @property
+    def blocks(self) -> dict[str, FactorizerBlock]:
+        """The Factorizer blocks by name, in the order of computation."""
+        return {name: module for name, module in self.named_modules() if isinstance(module, FactorizerBlock)}
+
+    def _block(self, name: str) -> FactorizerBlock:
+        if name not in self.blocks:
+            raise ValueError(f"skip_nmf must name blocks of the network, {', '.join(self.blocks)}; got {name!r}.")
+        return self.blocks[name]
 
     def _check_size(self, x: Tensor) -> None:
         total = [prod(axis) for axis in zip(*self._strides, strict=True)]

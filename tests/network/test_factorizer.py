@@ -182,6 +182,28 @@ def test_exports(variant: dict[str, Any]) -> None:
     assert relative_error(exported.module()(x), network(x)) < 1e-5
 
 
+def test_skipped_blocks_are_the_identity_with_the_same_weights() -> None:
+    trained, identity = small(), small(nmf=False)
+    weights = trained.state_dict()
+    identity.load_state_dict({key: value for key, value in weights.items() if ".nmf." not in key})
+    skipping, one = small(skip_nmf=list(trained.blocks)), small(skip_nmf=["decoder.stages.0.0"])
+    skipping.load_state_dict(weights)
+    one.load_state_dict(weights)
+    x = small_input()
+    assert torch.equal(skipping(x)[0], identity(x)[0])
+    assert not torch.allclose(one(x)[0], trained(x)[0])
+    assert not torch.allclose(one(x)[0], skipping(x)[0])
+    with pytest.raises(ValueError, match=r"skip_nmf must name blocks .*decoder\.stages\.0\.0.*; got 'stem'"):
+        small(skip_nmf=["stem"])
+
+
+def test_forward_hook_of_a_mixer_sees_what_is_factorized() -> None:
+    network, seen = small(), []
+    network.blocks["encoder.stages.0.0"].mixer.register_forward_hook(lambda _, x, y: seen.append((x[0].shape, y.shape)))
+    network(small_input())
+    assert seen == [(torch.Size([1, 8, 8, 24, 16]),) * 2]
+
+
 def test_ablations_leave_out_what_they_say() -> None:
     names = [name for name, _ in small(nmf=False, mlp_ratio=0, position_embedding=False).named_modules()]
     assert not any(name.endswith((".nmf", ".mlp", "position_embedding")) for name in names)

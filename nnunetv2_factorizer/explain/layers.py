@@ -1,0 +1,37 @@
+"""Which layers are explained: blocks of the network by name, or `first`, `bottleneck`, `last`, `all`."""
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from nnunetv2_factorizer.network import Factorizer
+from nnunetv2_factorizer.network.block import WrappedNMF
+
+DEFAULT = ("first", "bottleneck", "last")
+
+
+def select_layers(network: nn.Module, names: Sequence[str] = DEFAULT) -> dict[str, WrappedNMF]:
+    """The factorizations of the named blocks, in the order of computation.
+
+    Args:
+        network: a `Factorizer`.
+        names: of blocks, such as `encoder.stages.0.0`; `first` and `last` of the network, `bottleneck` for the last at
+            the lowest resolution, `all`.
+
+    Raises:
+        ValueError: the network is no Factorizer, or it has no such block, or the block does not factorize.
+    """
+    if not isinstance(network, Factorizer):
+        raise ValueError(
+            f"the network of this model is a {type(network).__name__}, not a Factorizer: it has no components.\n"
+            "Name a model that was trained with a Factorizer trainer or with plans that name a Factorizer."
+        )
+    blocks = list(network.blocks)
+    factorizing = [name for name, block in network.blocks.items() if block.mixer.matricize is not None]
+    lowest = [name for name in blocks if name.startswith("encoder.")][-1]
+    meanings = {"first": blocks[:1], "bottleneck": [lowest], "last": blocks[-1:], "all": factorizing}
+    selected = {layer for name in names for layer in meanings.get(name, [name])}
+    for layer in selected - set(factorizing):
+        problem = "is not factorized (nmf or skip_nmf of the plans)" if layer in blocks else "is no layer of this model"
+        raise ValueError(f"{layer} {problem}.\nChoose from first, bottleneck, last, all, {', '.join(factorizing)}.")
+    return {name: network.blocks[name].mixer for name in factorizing if name in selected}

@@ -1,0 +1,1 @@
+"""What our commands share when they run a trained model: its predictor, its cases, its tiles."""
