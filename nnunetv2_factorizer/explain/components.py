@@ -33,8 +33,11 @@ class LayerComponents:
 
     @property
     def names(self) -> list[str]:
-        """Of the components: the head, and the component of its matrices."""
-        return [f"head {i // self.rank}, component {i % self.rank}" for i in range(self._maps.number - 2)]
+        """Of the components: the head and, above rank 1, the component of its matrices."""
+        heads = (self._maps.number - 2) // self.rank
+        digits = len(str(heads - 1))  # so that files are in this order, too
+        names = [f"head {head:0{digits}d}" for head in range(heads)]
+        return names if self.rank == 1 else [f"{name}, component {r}" for name in names for r in range(self.rank)]
 
     def component(self, index: int) -> NDArray:
         """One component map `(*S)`."""
@@ -113,8 +116,8 @@ def components(
                 layer.layer,
                 layer.fold,
                 layer.names,
-                np.stack([_in_image(predictor, case, layer.component(i)) for i in range(len(layer.names))]),
-                _in_image(predictor, case, layer.residual()),
+                np.stack([in_image(predictor, case, layer.component(i)) for i in range(len(layer.names))]),
+                in_image(predictor, case, layer.residual()),
                 layer.explained(),
             )
             for layer in decomposition
@@ -122,7 +125,8 @@ def components(
     return segment(predictor, logits, case.properties), explained
 
 
-def _in_image(predictor: nnUNetPredictor, case: Preprocessed, preprocessed: NDArray) -> NDArray:
+def in_image(predictor: nnUNetPredictor, case: Preprocessed, preprocessed: NDArray) -> NDArray:
+    """A map `(*S)` of the preprocessed image in the axes and the size of the image."""
     return to_image_space(preprocessed, predictor.plans_manager, predictor.configuration_manager, case.properties)
 
 

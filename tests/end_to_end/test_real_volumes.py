@@ -1,4 +1,4 @@
-"""Real volumes of full size: planned, trained on for a moment, and predicted by nnU-Net's commands."""
+"""Real volumes of full size: planned, trained on for a moment, predicted by nnU-Net's commands, explained."""
 
 import shutil
 from pathlib import Path
@@ -7,11 +7,16 @@ import pytest
 import SimpleITK as sitk
 
 from tests.conftest import real_dataset
-from tests.end_to_end.workspace import Workspace
+from tests.end_to_end.workspace import PROGRAMS, Workspace
 
 pytestmark = pytest.mark.slow
 
 TRAINER = "nnUNetTrainerShortFactorizer"
+WITH_PEAK_KIB = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
 
 
 def workspace_of(name: str, tmp_path: Path) -> Workspace:
@@ -53,3 +58,13 @@ def test_plan_train_predict(tmp_path: Path, name: str, planner: str, target: str
     assert prediction.GetSize() == label.GetSize()
     assert prediction.GetSpacing() == pytest.approx(label.GetSpacing())
     assert prediction.GetDirection() == pytest.approx(label.GetDirection())
+
+    explained = tmp_path / "explained"
+    model = workspace.fold(TRAINER, plans=plans_name).parent
+    done = workspace.run(
+        "python", "-c", WITH_PEAK_KIB, str(PROGRAMS / "nnUNetv2_factorizer_explain"), "-m", str(model), "-f", "all",
+        "-i", str(workspace.raw / "imagesTs"), "-o", str(explained), "-device", "cpu", "--disable_tta",
+    )  # fmt: skip
+    assert int(done.stdout.split()[-1]) < 8 * 2**20
+    assert (explained / path.name).read_bytes() == path.read_bytes()
+    assert len(list(explained.glob("*/fold_all/*/residual.nii.gz"))) == 3

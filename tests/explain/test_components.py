@@ -54,7 +54,7 @@ def test_map_of_a_layer_whose_answer_is_known(matricize: str, mirroring: bool) -
     np.testing.assert_allclose(maps[0], 2 * (data[0] > 0), atol=1e-3)
     np.testing.assert_allclose(maps[1], 2 * (data[0] < 0), atol=1e-3)
     with decomposed(predictor, data, ["first"]) as (_, (layer,)):
-        assert layer.names == ["head 0, component 0", "head 1, component 0"]
+        assert layer.names == ["head 0", "head 1"]
         assert layer.explained() == pytest.approx(1, abs=1e-4)
         np.testing.assert_allclose(layer.residual(), 0, atol=1e-2)
 
@@ -138,6 +138,14 @@ def test_library_form_has_the_axes_of_the_image(tmp_path: Path) -> None:
         assert layer.residual.shape == (9, 20, 14)
         assert (layer.components[:, :, :3] == 0).all()
         assert (layer.components[:, :, 3:].max((1, 2, 3)) > 0).any()
+
+
+def test_components_of_a_higher_rank_are_named_by_head() -> None:
+    with decomposed(small_predictor(rank=2), torch.randn(2, 8, 16, 16), ["first"]) as (_, (layer,)):
+        assert layer.names == [f"head {h}, component {r}" for h in range(2) for r in range(2)]
+        assert layer.component(3).shape == (8, 16, 16)
+        with pytest.raises(IndexError):
+            layer.component(4)
 
 
 def test_layers_by_name() -> None:

@@ -1,0 +1,110 @@
+"""`nnUNetv2_factorizer_explain`: what the components of a trained Factorizer see in images."""
+
+import argparse
+import shutil
+from functools import partial
+from pathlib import Path
+
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+from nnunetv2_factorizer.cli.model_arguments import add_model_arguments, model_folder, predictor_of
+from nnunetv2_factorizer.explain.case import Case, explain_case
+from nnunetv2_factorizer.explain.layers import DEFAULT, select_layers
+from nnunetv2_factorizer.inference.cases import map_cases
+from nnunetv2_factorizer.inference.images import find_images
+
+
+def main() -> None:
+    """Entry point of the command."""
+    parser = _parser()
+    args = parser.parse_args()
+    folder = model_folder(parser, args)
+    layers = args.layers.split(",")
+    try:
+        predictor = predictor_of(folder, args)
+        select_layers(predictor.network, layers)  # before the first case, which may take minutes
+        cases = _cases(args, predictor)
+        _prepare(args.o, folder, predictor, cases, args.continue_prediction)
+        todo = [case for case in cases if not (args.o / case.name).exists()]
+        work = partial(
+            explain_case, predictor=predictor, model=f"{folder.parent.name}/{folder.name}", folds=args.f,
+            layers=layers, output=args.o, save_probabilities=args.save_probabilities,
+        )  # fmt: skip
+        reports = list(map_cases(work, todo, show_progress=not args.disable_progress_bar))
+    except (OSError, ValueError, RuntimeError) as error:
+        raise SystemExit(str(error)) from error
+    print("\n".join(["Open in a browser:", *map(str, reports)]))
+
+
+def _cases(args: argparse.Namespace, predictor: nnUNetPredictor) -> list[Case]:
+    ending = predictor.dataset_json["file_ending"]
+    return [
+        Case(
+            name=name,
+            images=images,
+            labels=_file(args.labels, name + ending, "--labels"),
+            previous_stage=_file(args.prev_stage_predictions, name + ending, "-prev_stage_predictions"),
+        )
+        for name, images in find_images(args.i, ending).items()
+    ]
+
+
+def _file(folder: Path | None, name: str, flag: str) -> Path | None:
+    if folder is None:
+        return None
+    if not (folder / name).is_file():
+        raise FileNotFoundError(
+            f"{folder / name} does not exist.\nGive a folder that holds one for each case with {flag}."
+        )
+    return folder / name
+
+
+def _prepare(output: Path, model: Path, predictor: nnUNetPredictor, cases: list[Case], may_exist: bool) -> None:
+    """The output folder, with the files that nnU-Net puts there; no case of it may be overwritten."""
+    done = {case.name: output / case.name for case in cases if (output / case.name).exists()}
+    predictions = [
+        output / (case.name + predictor.dataset_json["file_ending"]) for case in cases if case.name not in done
+    ]
+    existing = [path for path in predictions if path.exists()] + ([] if may_exist else list(done.values()))
+    if existing:
+        raise FileExistsError(
+            f"{existing[0]} exists and was not changed.\n"
+            "Give another folder with -o, or leave out what is explained already with --continue_prediction."
+        )
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        for name in ("dataset.json", "plans.json"):
+            shutil.copyfile(model / name, output / name)
+    except OSError as error:
+        raise OSError(f"{output} cannot be written: {error.strerror}.\nGive another folder with -o.") from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Predict like nnUNetv2_predict, and write what the components of the model's factorizations saw:\n"
+        "a map of each component and of what was lost, in the geometry of the image, and a report for a browser.\n\n"
+        "  OUT/CASE.nii.gz                          the prediction, equal to that of nnUNetv2_predict\n"
+        "  OUT/CASE/report.html, report.json        the report, and every number in it\n"
+        "  OUT/CASE/fold_0/LAYER/head_0.nii.gz, ..., residual.nii.gz",
+    )
+    add = parser.add_argument
+    add("-i", type=Path, required=True, help="[REQUIRED] images, named as nnU-Net asks for: CASE_0000.nii.gz, ...")
+    add("-o", type=Path, required=True, help="[REQUIRED] folder to write into; no case in it is overwritten")
+    add_model_arguments(parser)
+    add(
+        "--layers",
+        default=",".join(DEFAULT),
+        help="blocks such as encoder.stages.0.0, separated by commas, or first, bottleneck, last, all; "
+        "default: %(default)s",
+    )
+    add(
+        "--labels",
+        type=Path,
+        metavar="FOLDER",
+        help="segmentations to compare the components with; default: the predictions",
+    )
+    add("-prev_stage_predictions", type=Path, metavar="FOLDER", help="of the previous stage of a cascade")
+    add("--save_probabilities", action="store_true", help="as in nnUNetv2_predict")
+    add("--continue_prediction", action="store_true", help="leave out cases that are done")
+    return parser

@@ -1,0 +1,66 @@
+"""The arguments that our commands on a trained model share with `nnUNetv2_predict`."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import torch
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+from nnunetv2.utilities.file_path_utilities import get_output_folder
+
+from nnunetv2_factorizer.inference.model import load_model
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which model, which of its folds, and how it predicts."""
+    add_model_choice(parser)
+    parser.add_argument("-f", nargs="+", default=["0", "1", "2", "3", "4"], help="folds, default: 0 1 2 3 4")
+    add_prediction_settings(parser)
+    parser.add_argument("--disable_tta", action="store_true", help="no mirroring: faster, less accurate")
+
+
+def add_model_choice(parser: argparse.ArgumentParser) -> None:
+    """Which model, all but its folds."""
+    add = parser.add_argument
+    add("-d", help="dataset name or ID that the model was trained on; with -c")
+    add("-c", help="configuration, such as 3d_fullres")
+    add("-p", default="nnUNetPlans", help="plans, default: nnUNetPlans")
+    add("-tr", default="nnUNetTrainer", help="trainer that the model was trained with, default: nnUNetTrainer")
+    add("-m", type=Path, metavar="MODEL_FOLDER", help="in place of -d, -c, -p and -tr: DATASET/TRAINER__PLANS__CONFIG")
+    add("-chk", default="checkpoint_final.pth", help="checkpoint, default: checkpoint_final.pth")
+
+
+def add_prediction_settings(parser: argparse.ArgumentParser) -> None:
+    """How a model predicts, all but mirroring."""
+    add = parser.add_argument
+    add("-step_size", type=float, default=0.5, help="of the sliding window, in patches; default: 0.5")
+    add("-device", choices=("cuda", "cpu", "mps"), default="cuda", help="default: cuda")
+    add("--not_on_device", action="store_true", help="keep the results of a case in the computer's memory")
+    add("--disable_progress_bar", action="store_true", help="for logs")
+
+
+def model_folder(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Path:
+    """The folder that `-m`, or `-d` and the others, name."""
+    if (args.m is None) is (args.d is None):
+        parser.error("give either -d DATASET with -c CONFIGURATION, or -m MODEL_FOLDER")
+    if args.m is not None:
+        return args.m
+    if args.c is None:
+        parser.error("-d needs -c, the configuration of the model")
+    return Path(get_output_folder(args.d, args.tr, args.p, args.c))
+
+
+def predictor_of(folder: Path, args: argparse.Namespace, folds: list[str] | None = None) -> nnUNetPredictor:
+    """The predictor of the model with the settings of the command; all of `-f`, or only these `folds`."""
+    settings = prediction_settings(args, mirroring=not args.disable_tta)
+    return load_model(folder, folds or args.f, args.chk, torch.device(args.device), **settings)
+
+
+def prediction_settings(args: argparse.Namespace, mirroring: bool) -> dict[str, Any]:
+    """Arguments of `nnUNetPredictor`."""
+    return {
+        "tile_step_size": args.step_size,
+        "use_mirroring": mirroring,
+        "perform_everything_on_device": not args.not_on_device,
+        "allow_tqdm": False,
+    }

@@ -1,0 +1,63 @@
+"""A predictor of a trained model, set up as `nnUNetv2_predict` sets it up."""
+
+import os
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+
+def load_model(
+    folder: Path, folds: Sequence[str], checkpoint_name: str, device: torch.device, **settings: Any
+) -> nnUNetPredictor:
+    """Loads the folds of `DATASET/TRAINER__PLANS__CONFIGURATION`.
+
+    Args:
+        folder: of the model.
+        folds: such as `"0"` or `"all"`.
+        checkpoint_name: in the folder of each fold.
+        device: to predict on.
+        **settings: of `nnUNetPredictor`.
+
+    Raises:
+        FileNotFoundError: a fold or its checkpoint is missing.
+        RuntimeError: nnU-Net does not find the trainer, or the weights do not fit the plans.
+    """
+    for fold in folds:
+        require_checkpoint(folder, fold, checkpoint_name)
+    if device.type == "cpu":
+        torch.set_num_threads(os.cpu_count() or 1)
+    else:
+        torch.set_num_threads(1)
+    predictor = nnUNetPredictor(device=device, **settings)
+    try:
+        predictor.initialize_from_trained_model_folder(str(folder), tuple(folds), checkpoint_name)
+    except RuntimeError as error:
+        raise RuntimeError(
+            f"{folder} cannot be loaded: {error}\n"
+            'Trainers of Factorizers are found after eval "$(nnUNetv2_factorizer_env)"; see nnUNetv2_factorizer_doctor.'
+        ) from error
+    return predictor
+
+
+def require_checkpoint(folder: Path, fold: str, checkpoint_name: str) -> Path:
+    """The checkpoint of a fold; where there is none, a `FileNotFoundError` names the folds that have one."""
+    path = folder / f"fold_{fold}" / checkpoint_name
+    if path.is_file():
+        return path
+    found = [p.parent.name.removeprefix("fold_") for p in sorted(folder.glob(f"fold_*/{checkpoint_name}"))]
+    raise FileNotFoundError(
+        f"{path} does not exist; the folds with {checkpoint_name} are: {' '.join(found) or 'none'}.\n"
+        "Name the model with -d, -tr, -p and -c, the folds with -f and the checkpoint with -chk, or train it."
+    )
+
+
+@lru_cache(maxsize=1)
+def load_model_once(
+    folder: Path, folds: tuple[str, ...], checkpoint_name: str, device: torch.device, **settings: Any
+) -> nnUNetPredictor:
+    """`load_model` for work on many cases: a worker loads the model with its first case and keeps it."""
+    return load_model(folder, folds, checkpoint_name, device, **settings)
