@@ -94,14 +94,16 @@ def _explain(
             prediction_file, save_probabilities,
         )  # fmt: skip
         prediction = _labels(reader.read_seg(prediction_file + dataset_json["file_ending"])[0])
-        reference = prediction if case.labels is None else _labels(reader.read_seg(str(case.labels))[0])
+        labels = {} if case.labels is None else {"labels": _labels(reader.read_seg(str(case.labels))[0])}
+        segmentations = {**labels, "prediction": prediction}
         image, properties = reader.read_images(case.images)
         values = foreground_values(dataset_json)
         direction = properties.get("sitk_stuff", {}).get("direction", ())
         pictures = CasePictures.of(
-            image, prediction, values, properties["spacing"], direction if len(direction) == 9 else None
+            image, segmentations, values, properties["spacing"], direction if len(direction) == 9 else None
         )
-        masks = {name: np.isin(reference, list(labels)) for name, labels in values.items()}
+        reference = segmentations[pictures.reference]
+        masks = {name: np.isin(reference, of_label) for name, of_label in values.items()}
         ignored = predictor.label_manager.ignore_label
         valid = None if ignored is None else reference != ignored
         described = [
@@ -112,7 +114,6 @@ def _explain(
         folder,
         case=case.name,
         model=model,
-        reference="prediction" if case.labels is None else "labels",
         pictures=pictures,
         layers=described,
     )

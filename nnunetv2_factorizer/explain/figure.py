@@ -16,13 +16,13 @@ WIDTH = 11.0  # inch
 
 
 def layer_figure(title: str, case: CasePictures, layer: LayerPictures) -> bytes:
-    """A PNG file: a panel for the image, the prediction, each component and the residual."""
+    """A PNG file: a panel for the image, each segmentation, each component and the residual."""
     colours = label_colours(len(case.labels))
     maps = [*layer.components, layer.residual]
     panels = {", ".join(("image", *case.view.names)): _panel(case.image)}
-    panels["prediction"] = _panel(case.image, case.prediction, colours)
+    panels |= {name: _panel(case.image, shown.slices, colours) for name, shown in case.segmentations.items()}
     panels |= {caption(shown): _panel(case.image, shown.slices, heat()) for shown in maps}
-    height, width = panels["prediction"].shape[:2]
+    height, width = next(iter(panels.values())).shape[:2]
     columns = 3 if len(case.view.names) > 1 else 6
     rows = -(-len(panels) // columns)
     # Half an inch for the two lines above a panel, one for title and legend.

@@ -13,30 +13,41 @@ from nnunetv2_factorizer.explain.view import View
 
 
 @dataclass(frozen=True)
+class SegmentationPictures:
+    """Labels, as numbers from 1 in the order of their colours; 0 is none.
+
+    Attributes:
+        slices: the orthogonal ones, `(height, width)` each.
+        atlas: a PNG file, clear where there is no label.
+    """
+
+    slices: tuple[NDArray[np.uint8], ...]
+    atlas: bytes
+
+
+@dataclass(frozen=True)
 class CasePictures:
-    """The image and its prediction.
+    """The image and its segmentations.
 
     Attributes:
         view: which slices are shown.
         labels: names of the labels, in the order of their colours.
         image: grey values of the orthogonal slices, `(height, width)` each.
-        prediction: numbers of the labels in them, from 1; 0 is none.
         image_atlas: a PNG file.
-        prediction_atlas: a PNG file, clear where there is no label.
+        segmentations: by name; the first is what the components are compared with.
     """
 
     view: View
     labels: tuple[str, ...]
     image: tuple[NDArray[np.uint8], ...]
-    prediction: tuple[NDArray[np.uint8], ...]
     image_atlas: bytes
-    prediction_atlas: bytes
+    segmentations: Mapping[str, SegmentationPictures]
 
     @classmethod
     def of(
         cls,
         image: NDArray,
-        segmentation: NDArray[np.integer],
+        segmentations: Mapping[str, NDArray[np.integer]],
         labels: Mapping[str, Collection[int]],
         spacing: Sequence[float],
         direction: Sequence[float] | None = None,
@@ -45,12 +56,13 @@ class CasePictures:
 
         Args:
             image: `(c, z, y, x)`.
-            segmentation: the prediction `(z, y, x)`.
+            segmentations: name to `(z, y, x)`; the slices go through the first one that is not empty.
             labels: name to the values of a label or region; what is later in the order is painted over the earlier.
             spacing: mm `(z, y, x)`.
             direction: SimpleITK's nine numbers, where the image has them.
         """
-        view = View.of(segmentation, spacing, direction)
+        filled = [segmentation for segmentation in segmentations.values() if segmentation.any()]
+        view = View.of([*filled, *segmentations.values()][0], spacing, direction)
         # A few bright voxels would leave the rest of the image black.
         lowest, highest = np.percentile(image[0], (0.5, 99.5))
         atlas = levels(view.atlas(image[0].astype(np.float32)), lowest, highest, 256)
@@ -58,10 +70,20 @@ class CasePictures:
             view,
             tuple(labels),
             tuple(levels(plane, lowest, highest, 256) for plane in view.slices(image[0].astype(np.float32))),
-            tuple(paint(plane, labels) for plane in view.slices(segmentation)),
             png(atlas),
-            png(paint(view.atlas(segmentation), labels), label_colours(len(labels))),
+            {
+                name: SegmentationPictures(
+                    tuple(paint(plane, labels) for plane in view.slices(segmentation)),
+                    png(paint(view.atlas(segmentation), labels), label_colours(len(labels))),
+                )
+                for name, segmentation in segmentations.items()
+            },
         )
+
+    @property
+    def reference(self) -> str:
+        """The name of the segmentation that the components are compared with."""
+        return next(iter(self.segmentations))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
@@ -19,7 +19,6 @@ def write_report(
     *,
     case: str,
     model: str,
-    reference: Literal["labels", "prediction"],
     pictures: CasePictures,
     layers: Sequence[LayerPictures],
 ) -> None:
@@ -29,7 +28,6 @@ def write_report(
         folder: which exists.
         case: its name.
         model: one line that names it.
-        reference: what the components were associated with.
         pictures: of the case.
         layers: at least one.
 
@@ -44,19 +42,17 @@ def write_report(
     figures = [layer_figure(f"{case}\n{model}", pictures, layer) for layer in layers]
     for layer, figure in zip(layers, figures, strict=True):
         (folder / f"{layer.layer}_fold_{layer.fold}.png").write_bytes(figure)
-    numbers = _numbers(case, model, reference, pictures, layers)
+    numbers = _numbers(case, model, pictures, layers)
     (folder / "report.json").write_text(json.dumps(numbers, indent=2, allow_nan=False), "utf-8")
-    html = _html(case=case, model=model, reference=reference, pictures=pictures, layers=layers, figures=figures)
+    html = _html(case=case, model=model, pictures=pictures, layers=layers, figures=figures)
     (folder / "report.html").write_text(html, "utf-8")
 
 
-def _numbers(
-    case: str, model: str, reference: str, pictures: CasePictures, layers: Sequence[LayerPictures]
-) -> dict[str, Any]:
+def _numbers(case: str, model: str, pictures: CasePictures, layers: Sequence[LayerPictures]) -> dict[str, Any]:
     return {
         "case": case,
         "model": model,
-        "reference": reference,
+        "reference": pictures.reference,
         "view": asdict(pictures.view),
         "layers": [
             {

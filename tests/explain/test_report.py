@@ -38,7 +38,9 @@ def case_of(shape: tuple[int, int, int]) -> tuple[NDArray, NDArray]:
 def write(folder: Path, shape: tuple[int, int, int] = (DEPTH, 30, 40)) -> None:
     rng = np.random.default_rng(0)
     image, segmentation = case_of(shape)
-    pictures = CasePictures.of(image, segmentation, LABELS, (3.0, 1.0, 1.0))
+    pictures = CasePictures.of(
+        image, {"labels": segmentation, "prediction": segmentation[::-1]}, LABELS, (3.0, 1.0, 1.0)
+    )
     masks = {name: np.isin(segmentation, values) for name, values in LABELS.items()}
 
     def shown(name: str, volume: NDArray) -> MapPictures:
@@ -51,7 +53,7 @@ def write(folder: Path, shape: tuple[int, int, int] = (DEPTH, 30, 40)) -> None:
         noise = rng.random(shape, np.float32)
         components = [shown("head 0, component 0", bright), shown("head 1, component 0", noise)]
         layers.append(LayerPictures(layer, fold, 0.75, components, shown("residual", noise.max() - noise)))
-    write_report(folder, case=CASE, model=MODEL, reference="labels", pictures=pictures, layers=layers)
+    write_report(folder, case=CASE, model=MODEL, pictures=pictures, layers=layers)
 
 
 @pytest.fixture(scope="module")
@@ -109,8 +111,9 @@ def test_slider_moves_image_and_maps_to_the_slice_that_it_names(page: Any) -> No
         for layer, _ in LAYERS:
             red, _, blue = middle(page, f"head 0, component 0 of {layer} over the image")
             assert (red - blue > 50) == (z == SEEN)
-        red, green, blue = middle(page, "prediction over the image")
-        assert (max(red, green, blue) - min(red, green, blue) > 30) == (z < 4)
+        for name, labelled in (("labels", z < 4), ("prediction", z >= DEPTH - 4)):
+            colour = middle(page, f"{name} over the image")
+            assert (max(colour) - min(colour) > 30) == labelled
         slider.press("ArrowRight")
 
 

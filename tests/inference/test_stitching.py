@@ -49,6 +49,15 @@ def test_without_gaussian_weights(tmp_path: Path) -> None:
     np.testing.assert_allclose(maps[0], data[0], atol=1e-5)
 
 
+def test_a_network_in_2d_sees_slices(tmp_path: Path) -> None:
+    flat = {"conv_op": "torch.nn.modules.conv.Conv2d", "strides": [[1, 1], [2, 2], [2, 2]]}
+    predictor = small_predictor(patch=(16, 16), **flat)
+    data = torch.randn(2, 3, 20, 16)
+    logits, (maps,) = stitch(predictor, data, tmp_path)
+    np.testing.assert_allclose(maps[0], data[0], atol=1e-5)
+    assert torch.equal(logits, predictor.predict_logits_from_preprocessed_data(data))
+
+
 def test_every_fold_has_maps_of_its_own(tmp_path: Path) -> None:
     predictor = small_predictor(folds=2)
     data = torch.randn(2, 8, 24, 16)
