@@ -1,6 +1,7 @@
 # Everything works on a fresh machine with Python >= 3.10, git and make.
 PYTHON ?= python3
 BIN := .venv/bin
+PYTEST := -m pytest -n 2 --dist loadfile
 
 .PHONY: demo test test-all test-matrix test-oldest test-newest lint bench bench-all
 
@@ -19,10 +20,10 @@ lint: .venv/installed
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python $(PYTEST)
 
 test-all: lint
-	$(BIN)/python -m pytest -m ''
+	$(BIN)/python $(PYTEST) -m ''
 
 # What drives nnU-Net, with the oldest and the newest nnU-Net of the supported range: an environment of 6 GB each.
 test-matrix: test-oldest test-newest
@@ -31,7 +32,7 @@ test-newest: NNUNET := nnunetv2>=2.8,<3
 test-oldest test-newest: test-%:
 	test -x .venv-matrix/$*/bin/python || $(PYTHON) -m venv .venv-matrix/$*
 	.venv-matrix/$*/bin/python -m pip install --quiet --upgrade --editable '.[test]' '$(NNUNET)'
-	.venv-matrix/$*/bin/python -m pytest tests/end_to_end tests/export tests/conformance tests/planning tests/training
+	.venv-matrix/$*/bin/python $(PYTEST) tests/end_to_end tests/export tests/conformance tests/planning tests/training
 
 # Time and memory beside nnU-Net's U-Net: a quarter of an hour on two cores.
 bench: .venv/installed

@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from nnunetv2.inference.export_prediction import export_prediction_from_logits
@@ -16,6 +15,7 @@ from nnunetv2_factorizer.explain.components import LayerComponents, decomposed, 
 from nnunetv2_factorizer.explain.pictures import CasePictures, LayerPictures, MapPictures
 from nnunetv2_factorizer.explain.report import write_report
 from nnunetv2_factorizer.inference.images import Preprocessed, preprocess
+from nnunetv2_factorizer.inference.labels import foreground
 from nnunetv2_factorizer.inference.nifti import write_map
 
 
@@ -97,7 +97,7 @@ def _explain(
         labels = {} if case.labels is None else {"labels": _labels(reader.read_seg(str(case.labels))[0])}
         segmentations = {**labels, "prediction": prediction}
         image, properties = reader.read_images(case.images)
-        values = foreground_values(dataset_json)
+        values = foreground(dataset_json)
         direction = properties.get("sitk_stuff", {}).get("direction", ())
         pictures = CasePictures.of(
             image, segmentations, values, properties["spacing"], direction if len(direction) == 9 else None
@@ -140,16 +140,6 @@ def _describe(
 
     components = [describe(name, layer.component(index)) for index, name in enumerate(layer.names)]
     return LayerPictures(layer.layer, fold, layer.explained(), components, describe("residual", layer.residual()))
-
-
-def foreground_values(dataset_json: dict[str, Any]) -> dict[str, list[int]]:
-    """The labels or regions of a data set by name, without background and ignore label."""
-    labels = {
-        name: list(value) if isinstance(value, (list, tuple)) else [value]
-        for name, value in dataset_json["labels"].items()
-        if name != "ignore"
-    }
-    return {name: values for name, values in labels.items() if values != [0]}
 
 
 def _labels(segmentation: NDArray) -> NDArray[np.int64]:

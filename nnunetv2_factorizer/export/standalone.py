@@ -138,4 +138,5 @@ def _logits(
 def _defaults() -> dict[str, Any]:
     """The arguments of a `Factorizer` that may be left out: another version may have other defaults."""
     parameters = signature(Factorizer).parameters.values()
-    return {p.name: p.default for p in parameters if p.default is not Parameter.empty}
+    defaults = {p.name: p.default for p in parameters if p.default is not Parameter.empty}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in defaults.items()}
