@@ -1,6 +1,7 @@
 """Tables of what `nnUNetv2_factorizer_explain` found in several cases.
 
-    python -m benchmarks.interpretability OUT [--labels FOLDER]
+    python -m benchmarks.interpretability table OUT [--labels FOLDER]
+    python -m benchmarks.interpretability untrained MODEL_FOLDER NEW       fold 0 with random weights, as a control
 
 OUT is the folder that the command wrote. A component is the same in every case: one head of one layer. For each layer
 and label the one is shown whose AUC is farthest from 0.5 in the mean of the cases, with the range over the cases. With
@@ -10,11 +11,16 @@ size of the case, as a score of its labels.
 
 import argparse
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import SimpleITK as sitk
+import torch
+from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from numpy.typing import NDArray
 from scipy.ndimage import zoom
 
@@ -81,14 +87,43 @@ def scaled(volume: NDArray, size: tuple[int, ...]) -> NDArray:
     return zoom(volume.astype(np.float32), [new / old for new, old in zip(size, volume.shape, strict=True)], order=1)
 
 
+def write_untrained(model: Path, new: Path) -> None:
+    """A model folder whose network has the weights that a training starts from."""
+    plans, dataset_json = (json.loads((model / name).read_text()) for name in ("plans.json", "dataset.json"))
+    checkpoint = torch.load(model / "fold_0" / "checkpoint_final.pth", map_location="cpu", weights_only=False)
+    trainer = recursive_find_trainer_class_by_name(checkpoint["trainer_name"])
+    manager = PlansManager(plans)
+    configuration = manager.get_configuration(checkpoint["init_args"]["configuration"])
+    channels = determine_num_input_channels(manager, configuration, dataset_json)
+    heads = manager.get_label_manager(dataset_json).num_segmentation_heads
+    torch.manual_seed(0)
+    network = trainer.build_network_architecture(manager, configuration, channels, heads, False)
+    (new / "fold_0").mkdir(parents=True)
+    for name in ("plans.json", "dataset.json"):
+        shutil.copyfile(model / name, new / name)
+    torch.save(checkpoint | {"network_weights": network.state_dict()}, new / "fold_0" / "checkpoint_final.pth")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--labels", type=Path)
+    actions = parser.add_subparsers(dest="action", required=True)
+    table = actions.add_parser("table")
+    table.add_argument("out", type=Path)
+    table.add_argument("--labels", type=Path)
+    untrained = actions.add_parser("untrained")
+    untrained.add_argument("model", type=Path)
+    untrained.add_argument("new", type=Path)
     args = parser.parse_args()
-    reports = read_reports(args.out)
-    if args.labels:
-        reports = pd.concat([reports, position_alone(args.out, args.labels)])
+    if args.action == "untrained":
+        write_untrained(args.model, args.new)
+    else:
+        print_table(args.out, args.labels)
+
+
+def print_table(out: Path, labels: Path | None) -> None:
+    reports = read_reports(out)
+    if labels:
+        reports = pd.concat([reports, position_alone(out, labels)])
     print(f"{reports['case'].nunique()} cases\n")
     print("| layer | explained share | label | component | AUC, mean (range) | sign | best Dice, mean |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
