@@ -5,8 +5,8 @@
 
 OUT is the folder that the command wrote. A component is the same in every case: one head of one layer. For each layer
 and label the one is shown whose AUC is farthest from 0.5 in the mean of the cases, with the range over the cases. With
-`--labels`, position alone follows as a control: the mean of the labels of all other cases in FOLDER, each scaled to the
-size of the case, as a score of its labels.
+`--labels`, position alone follows as a control: the mean of the labels of the cases in FOLDER that are not in OUT, each
+scaled to the size of the case, as a score of its labels.
 """
 
 import argparse
@@ -74,7 +74,14 @@ def position_alone(out: Path, labels: Path) -> pd.DataFrame:
         truth = read(labels / f"{case}{ending}")
         for name, value in values.items():
             association = associate(scaled(means[name], truth.shape), {name: np.isin(truth, value)})[name]
-            names = {"case": case, "layer": "position alone", "fold": 0, "label": name, "component": "", "explained": 0}
+            names = {
+                "case": case,
+                "layer": "position alone",
+                "fold": 0,
+                "label": name,
+                "component": "",
+                "explained": None,
+            }
             rows.append(names | vars(association))
     return pd.DataFrame(rows)
 
@@ -129,8 +136,9 @@ def print_table(out: Path, labels: Path | None) -> None:
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for row in strongest(reports).itertuples():
         sign = "+" if row.AUC >= 0.5 else "-"
+        explained = "" if pd.isna(row.explained) else f"{row.explained:.2f}"
         print(
-            f"| {row.layer} | {row.explained:.2f} | {row.label} | {row.component} "
+            f"| {row.layer} | {explained} | {row.label} | {row.component} "
             f"| {row.AUC:.3f} ({row.lowest:.3f} to {row.highest:.3f}) | {sign} | {row.Dice:.2f} |"
         )
 

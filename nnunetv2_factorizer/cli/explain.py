@@ -5,9 +5,10 @@ import shutil
 from functools import partial
 from pathlib import Path
 
+from batchgenerators.utilities.file_and_folder_operations import load_json
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
-from nnunetv2_factorizer.cli.model_arguments import add_model_arguments, model_folder, predictor_of
+from nnunetv2_factorizer.cli.model_arguments import add_model_arguments, model_folder, predictor_of, unique_folds
 from nnunetv2_factorizer.explain.case import Case, explain_case
 from nnunetv2_factorizer.explain.layers import DEFAULT, select_layers
 from nnunetv2_factorizer.inference.cases import map_cases
@@ -18,20 +19,21 @@ def main() -> None:
     """Entry point of the command."""
     parser = _parser()
     args = parser.parse_args()
-    folder = model_folder(parser, args)
     layers = args.layers.split(",")
     try:
+        folder = model_folder(parser, args)
         predictor = predictor_of(folder, args)
         select_layers(predictor.network, layers)  # before the first case, which may take minutes
         cases = _cases(args, predictor)
-        _prepare(args.o, folder, predictor, cases, args.continue_prediction)
+        _check_free(args, cases, predictor.dataset_json["file_ending"])
+        _prepare(args.o, folder)
         todo = [case for case in cases if not (args.o / case.name).exists()]
         work = partial(
-            explain_case, predictor=predictor, model=f"{folder.parent.name}/{folder.name}", folds=args.f,
+            explain_case, predictor=predictor, model=f"{folder.parent.name}/{folder.name}", folds=unique_folds(args),
             layers=layers, output=args.o, save_probabilities=args.save_probabilities,
         )  # fmt: skip
         reports = list(map_cases(work, todo, show_progress=not args.disable_progress_bar))
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, ArithmeticError) as error:
         raise SystemExit(str(error)) from error
     print("\n".join(["Open in a browser:", *map(str, reports)]))
 
@@ -59,22 +61,37 @@ def _file(folder: Path | None, name: str, flag: str) -> Path | None:
     return folder / name
 
 
-def _prepare(output: Path, model: Path, predictor: nnUNetPredictor, cases: list[Case], may_exist: bool) -> None:
-    """The output folder, with the files that nnU-Net puts there; no case of it may be overwritten."""
-    done = {case.name: output / case.name for case in cases if (output / case.name).exists()}
-    predictions = [
-        output / (case.name + predictor.dataset_json["file_ending"]) for case in cases if case.name not in done
-    ]
-    existing = [path for path in predictions if path.exists()] + ([] if may_exist else list(done.values()))
-    if existing:
-        raise FileExistsError(
-            f"{existing[0]} exists and was not changed.\n"
-            "Give another folder with -o, or leave out what is explained already with --continue_prediction."
-        )
+def _check_free(args: argparse.Namespace, cases: list[Case], ending: str) -> None:
+    """Raises a `FileExistsError` where a case would overwrite something, one that is done and left out excepted."""
+    endings = [ending, ".npz", ".pkl"] if args.save_probabilities else [ending]
+    for case in cases:
+        if (args.o / case.name).exists():
+            if args.continue_prediction:
+                continue
+            remedy = "Give another folder with -o, or leave out what is explained already with --continue_prediction."
+            raise FileExistsError(f"{args.o / case.name} exists and was not changed.\n{remedy}")
+        for path in (args.o / (case.name + e) for e in endings):
+            if path.exists():
+                raise FileExistsError(
+                    f"{path} exists and was not changed; its explanation is not there.\n"
+                    "Give another folder with -o, or move or delete this file."
+                )
+
+
+def _prepare(output: Path, model: Path) -> None:
+    """The output folder, with the files that nnU-Net puts there."""
     try:
         output.mkdir(parents=True, exist_ok=True)
         for name in ("dataset.json", "plans.json"):
-            shutil.copyfile(model / name, output / name)
+            if not (output / name).exists():
+                shutil.copyfile(model / name, output / name)
+            elif load_json(str(output / name)) != load_json(str(model / name)):
+                raise FileExistsError(
+                    f"{output / name} exists, is another than the model's and was not changed.\n"
+                    "Give another folder with -o."
+                )
+    except FileExistsError:
+        raise
     except OSError as error:
         raise OSError(f"{output} cannot be written: {error.strerror}.\nGive another folder with -o.") from error
 

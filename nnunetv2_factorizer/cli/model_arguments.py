@@ -50,10 +50,15 @@ def model_folder(parser: argparse.ArgumentParser, args: argparse.Namespace) -> P
     return Path(get_output_folder(args.d, args.tr, args.p, args.c))
 
 
+def unique_folds(args: argparse.Namespace) -> list[str]:
+    """Those of `-f`, each once."""
+    return list(dict.fromkeys(args.f))
+
+
 def predictor_of(folder: Path, args: argparse.Namespace, folds: list[str] | None = None) -> nnUNetPredictor:
     """The predictor of the model with the settings of the command; all of `-f`, or only these `folds`."""
     settings = prediction_settings(args, mirroring=not args.disable_tta)
-    return load_model(folder, folds or args.f, args.chk, torch.device(args.device), **settings)
+    return load_model(folder, folds or unique_folds(args), args.chk, torch.device(args.device), **settings)
 
 
 def prediction_settings(args: argparse.Namespace, mirroring: bool) -> dict[str, Any]:
@@ -61,6 +66,6 @@ def prediction_settings(args: argparse.Namespace, mirroring: bool) -> dict[str, 
     return {
         "tile_step_size": args.step_size,
         "use_mirroring": mirroring,
-        "perform_everything_on_device": not args.not_on_device,
+        "perform_everything_on_device": args.device == "cuda" and not args.not_on_device,
         "allow_tqdm": False,
     }

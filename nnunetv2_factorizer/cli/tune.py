@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from nnunetv2_factorizer.cli.model_arguments import add_model_arguments, model_folder, predictor_of
+from nnunetv2_factorizer.cli.model_arguments import add_model_arguments, model_folder, predictor_of, unique_folds
 from nnunetv2_factorizer.tune.evaluate import validation_cases
 from nnunetv2_factorizer.tune.metrics import require_monai
 from nnunetv2_factorizer.tune.model import read_model
@@ -17,29 +17,29 @@ def main() -> None:
     """Entry point of the command."""
     parser = _parser()
     args = parser.parse_args()
-    folder = model_folder(parser, args)
     if args.num_cases is not None and args.num_cases < 1:
         parser.error(f"-num_cases must be at least 1, got {args.num_cases}")
     try:
         require_monai()
-        model = read_model(folder, args.f, args.chk)
+        folder, folds = model_folder(parser, args), unique_folds(args)
+        model = read_model(folder, folds, args.chk)
         settings = settings_of(model, [name for entry in args.sweep for name in entry.split(",")])
         cases = validation_cases(model, args.num_cases)
         check_free(model, settings)
         prepare_folder(args.o)
-        predictors = {fold: predictor_of(folder, args, [fold]) for fold in args.f}
+        predictors = {fold: predictor_of(folder, args, [fold]) for fold in folds}
         show_progress = not args.disable_progress_bar
         tuning = tune(model, predictors, cases, settings, args.budget_drop, show_progress=show_progress)
         about = {"model": str(folder), "options": {name: str(value) for name, value in vars(args).items()}}
         write_report(args.o, tuning, about)
         written = write_model(model, tuning.chosen, args.chk)
-    except (ImportError, OSError, ValueError, RuntimeError) as error:
+    except (ImportError, OSError, ValueError, RuntimeError, ArithmeticError) as error:
         raise SystemExit(str(error)) from error
     print("\n" + "\n\n".join([front_table(tuning), *findings(tuning)]))
     print(f"\n{args.o} holds the report, {written} the chosen setting. To predict with it, without a trainer of ours:")
     print(
         f"  nnUNetv2_predict -d {model.plans['dataset_name']} -p {plans_name(model, tuning.chosen)} "
-        f"-c {model.configuration} -f {' '.join(args.f)} -chk {args.chk} -i IMAGES -o PREDICTIONS"
+        f"-c {model.configuration} -f {' '.join(folds)} -chk {args.chk} -i IMAGES -o PREDICTIONS"
     )
 
 

@@ -16,7 +16,7 @@ from nnunetv2_factorizer.explain.pictures import CasePictures, LayerPictures, Ma
 from nnunetv2_factorizer.explain.report import write_report
 from nnunetv2_factorizer.inference.images import Preprocessed, preprocess
 from nnunetv2_factorizer.inference.labels import foreground
-from nnunetv2_factorizer.inference.nifti import write_map
+from nnunetv2_factorizer.inference.nifti import direction_of, write_map
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,40 +83,37 @@ def _explain(
     folder: Path,
     save_probabilities: bool,
 ) -> None:
-    previous_stage = str(case.previous_stage) if case.previous_stage else None
-    preprocessed = preprocess(predictor, case.images, previous_stage)
     plans, dataset_json = predictor.plans_manager, predictor.dataset_json
     reader = plans.image_reader_writer_class()
+    image, properties = reader.read_images(case.images)
+    segmentations = {}
+    if case.labels is not None:
+        segmentations["labels"] = _labels(reader.read_seg(str(case.labels))[0])
+        if segmentations["labels"].shape != image.shape[1:]:
+            raise ValueError(
+                f"{case.labels} has {segmentations['labels'].shape} voxels, the image has {image.shape[1:]}.\n"
+                "Give the labels of this image with --labels, or leave it out."
+            )
+    preprocessed = preprocess(predictor, case.images, str(case.previous_stage) if case.previous_stage else None)
     with decomposed(predictor, preprocessed.data, layers, folder) as (logits, decomposition):
         prediction_file = str(folder.parent / case.name)
         export_prediction_from_logits(
             logits.numpy(), preprocessed.properties, predictor.configuration_manager, plans, dataset_json,
             prediction_file, save_probabilities,
         )  # fmt: skip
-        prediction = _labels(reader.read_seg(prediction_file + dataset_json["file_ending"])[0])
-        labels = {} if case.labels is None else {"labels": _labels(reader.read_seg(str(case.labels))[0])}
-        segmentations = {**labels, "prediction": prediction}
-        image, properties = reader.read_images(case.images)
+        segmentations["prediction"] = _labels(reader.read_seg(prediction_file + dataset_json["file_ending"])[0])
+        reference = next(iter(segmentations.values()))
         values = foreground(dataset_json)
-        direction = properties.get("sitk_stuff", {}).get("direction", ())
-        pictures = CasePictures.of(
-            image, segmentations, values, properties["spacing"], direction if len(direction) == 9 else None
-        )
-        reference = segmentations[pictures.reference]
         masks = {name: np.isin(reference, of_label) for name, of_label in values.items()}
         ignored = predictor.label_manager.ignore_label
         valid = None if ignored is None else reference != ignored
+        shown = {name: np.where(s == ignored, 0, s) for name, s in segmentations.items()}
+        pictures = CasePictures.of(image, shown, values, properties["spacing"], direction_of(properties))
         described = [
             _describe(layer, folds[layer.fold], predictor, preprocessed, pictures, masks, valid, folder)
             for layer in decomposition
         ]
-    write_report(
-        folder,
-        case=case.name,
-        model=model,
-        pictures=pictures,
-        layers=described,
-    )
+    write_report(folder, case=case.name, model=model, pictures=pictures, layers=described)
 
 
 def _describe(

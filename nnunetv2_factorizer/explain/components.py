@@ -50,7 +50,7 @@ class LayerComponents:
         return np.sqrt(self._maps[self._maps.number - 2])
 
     def explained(self) -> float:
-        """The share of the layer's input that its reconstruction keeps: 1 - ||X - F G^T||^2 / ||X||^2."""
+        """The share that the reconstruction keeps of X, what is factorized: 1 - ||X - F G^T||^2 / ||X||^2."""
         lost, total = (float(self._maps[self._maps.number - i].sum(dtype=np.float64)) for i in (2, 1))
         return 1 - lost / total if total else 1.0
 
@@ -71,8 +71,7 @@ def decomposed(
         ValueError: from `select_layers`.
         OSError: the maps do not fit on the disk.
     """
-    network = getattr(predictor.network, "_orig_mod", predictor.network)
-    mixers = select_layers(network, layers)
+    mixers = select_layers(predictor.network, layers)
     taps: dict[str, Tap] = {f"{layer}.mixer": partial(_tap, mixer) for layer, mixer in mixers.items()}
     with tempfile.TemporaryDirectory(dir=folder, prefix=".maps_") as scratch:
         with stitching(predictor, taps, Path(scratch)) as stitched:
@@ -95,7 +94,10 @@ class ExplainedLayer:
 
 
 def components(
-    predictor: nnUNetPredictor, image: Sequence[str | Path], layers: Sequence[str] = DEFAULT
+    predictor: nnUNetPredictor,
+    image: Sequence[str | Path],
+    layers: Sequence[str] = DEFAULT,
+    previous_stage: str | None = None,
 ) -> tuple[NDArray, list[ExplainedLayer]]:
     """The segmentation `(z, y, x)` of an image, and what the layers saw of it; for notebooks.
 
@@ -105,11 +107,12 @@ def components(
         predictor: an `nnUNetPredictor`, initialised from the folder of a trained Factorizer.
         image: the files of its channels.
         layers: blocks such as `encoder.stages.0.0`, or `first`, `bottleneck`, `last`, `all`.
+        previous_stage: the file of the segmentation that a cascade starts from.
 
     Raises:
-        ValueError: the model is no Factorizer or has no such layer.
+        ValueError: the model is no Factorizer or has no such layer, or is a cascade without `previous_stage`.
     """
-    case = preprocess(predictor, [str(file) for file in image])
+    case = preprocess(predictor, [str(file) for file in image], previous_stage)
     with decomposed(predictor, case.data, layers) as (logits, decomposition):
         explained = [
             ExplainedLayer(

@@ -14,13 +14,14 @@ def select_layers(network: nn.Module, names: Sequence[str] = DEFAULT) -> dict[st
     """The factorizations of the named blocks, in the order of computation.
 
     Args:
-        network: a `Factorizer`.
-        names: of blocks, such as `encoder.stages.0.0`; `first` and `last` of the network, `bottleneck` for the last at
-            the lowest resolution, `all`.
+        network: a `Factorizer`, compiled or not.
+        names: of blocks, such as `encoder.stages.0.0`; `first`, `last` and `all` of those that factorize, `bottleneck`
+            for the last of the encoder.
 
     Raises:
         ValueError: the network is no Factorizer, or it has no such block, or the block does not factorize.
     """
+    network = getattr(network, "_orig_mod", network)
     if not isinstance(network, Factorizer):
         raise ValueError(
             f"the network of this model is a {type(network).__name__}, not a Factorizer: it has no components.\n"
@@ -28,8 +29,8 @@ def select_layers(network: nn.Module, names: Sequence[str] = DEFAULT) -> dict[st
         )
     blocks = list(network.blocks)
     factorizing = [name for name, block in network.blocks.items() if block.mixer.matricize is not None]
-    lowest = [name for name in blocks if name.startswith("encoder.")][-1]
-    meanings = {"first": blocks[:1], "bottleneck": [lowest], "last": blocks[-1:], "all": factorizing}
+    encoder = [name for name in factorizing if name.startswith("encoder.")]
+    meanings = {"first": factorizing[:1], "bottleneck": encoder[-1:], "last": factorizing[-1:], "all": factorizing}
     selected = {layer for name in names for layer in meanings.get(name, [name])}
     for layer in selected - set(factorizing):
         problem = "is not factorized (nmf or skip_nmf of the plans)" if layer in blocks else "is no layer of this model"

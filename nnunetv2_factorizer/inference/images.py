@@ -47,13 +47,18 @@ def preprocess(predictor: nnUNetPredictor, files: Sequence[str], previous_stage:
         previous_stage: the segmentation of the previous stage, for a cascade.
 
     Raises:
-        ValueError: the model is the second stage of a cascade, and there is no `previous_stage`.
+        ValueError: the model is the second stage of a cascade and there is no `previous_stage`, or the other way round.
     """
     configuration = predictor.configuration_manager
     if (name := configuration.previous_stage_name) is not None and previous_stage is None:
         raise ValueError(
             f"this model is the second stage of a cascade and needs segmentations of {name}.\n"
             "Predict with that configuration first, then give the folder with -prev_stage_predictions."
+        )
+    if name is None and previous_stage is not None:
+        raise ValueError(
+            "this model is not the second stage of a cascade and takes no segmentation of a previous stage.\n"
+            "Leave out -prev_stage_predictions."
         )
     preprocessor = configuration.preprocessor_class(verbose=predictor.verbose_preprocessing)
     data, seg, properties = preprocessor.run_case(

@@ -35,6 +35,18 @@ def write_map(image: NDArray, path: Path, properties: dict[str, Any]) -> None:
     sitk.WriteImage(written, str(path), useCompression=True)
 
 
+def direction_of(properties: dict[str, Any]) -> tuple[float, ...] | None:
+    """SimpleITK's nine numbers of the axes `(x, y, z)` of a 3D image as its reader gave it; None without a geometry."""
+    if "nibabel_stuff" in properties:
+        geometry = properties["nibabel_stuff"]
+        axes = geometry.get("reoriented_affine", geometry["original_affine"])[:3, :3]
+        axes = axes / np.linalg.norm(axes, axis=0)
+        axes[:2] *= -1  # NIfTI's axes go to the right and the front, SimpleITK's to the left and the back
+        return tuple(axes.ravel().tolist())
+    direction = properties.get("sitk_stuff", {}).get("direction", ())
+    return tuple(direction) if len(direction) == 9 else None
+
+
 def _spacing(properties: dict[str, Any]) -> list[float]:
     """Of an image without a geometry, `(x, y, z)`; nnU-Net's readers of 2D files give 999 for the missing axis."""
     spacing = list(properties["spacing"])

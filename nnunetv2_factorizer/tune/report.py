@@ -17,8 +17,9 @@ JSON, TABLES, FIGURE = "tune.json", "tune.md", "tune.png"
 NOTES = """Dice and HD95 are means over the labels of a case, then over the cases. Where prediction and truth are both \
 empty, Dice is 1 and HD95 0; where one of them is, Dice is 0 and HD95 the diagonal of the image. Seconds are those of \
 the sliding window. In brackets are 95 % confidence intervals: percentile bootstrap of the paired difference to the \
-trained setting, or of the median of the ratios, over cases. The cost model counts the operations of plain iterations \
-of the NMF, rank 1 included, in one patch."""
+trained setting, or of the median of the ratios, over cases. The choice is made on the cases that are measured here, \
+and no interval is corrected for the number of settings: expect a little less on other cases. The cost model counts \
+the operations of plain iterations of the NMF, rank 1 included, in one patch."""
 
 
 def prepare_folder(output: Path) -> None:

@@ -19,9 +19,9 @@ def summarise(measurements: pd.DataFrame) -> pd.DataFrame:
         measurements: as `evaluate.measure` gives them.
 
     Returns:
-        Means over the cases `dice`, `hd95` (mm) and `seconds`; means of the differences `dice_difference` and
-        `hd95_difference`; the median `seconds_ratio`. These three with the bounds `_low` and `_high` of their 95 %
-        confidence intervals, NaN where there is one case only.
+        The number of `cases`. Means over them, `dice`, `hd95` (mm) and `seconds`; means of the differences,
+        `dice_difference` and `hd95_difference`; the median `seconds_ratio`. These three with the bounds `_low` and
+        `_high` of their 95 % confidence intervals, NaN where there is one case only.
     """
     tables = {name: measurements.pivot(index=["fold", "case"], columns="setting", values=name) for name in
               ("dice", "hd95", "seconds")}  # fmt: skip
@@ -29,7 +29,7 @@ def summarise(measurements: pd.DataFrame) -> pd.DataFrame:
     for setting in measurements["setting"].unique():
         values = {name: table[setting].to_numpy() for name, table in tables.items()}
         trained = {name: table[TRAINED].to_numpy() for name, table in tables.items()}
-        rows[setting] = {name: value.mean() for name, value in values.items()}
+        rows[setting] = {"cases": len(values["dice"])} | {name: value.mean() for name, value in values.items()}
         for name in ("dice", "hd95"):
             rows[setting] |= _estimate(f"{name}_difference", values[name] - trained[name], np.mean)
         rows[setting] |= _estimate("seconds_ratio", values["seconds"] / trained["seconds"], np.median)
@@ -47,14 +47,19 @@ def pareto_front(summary: pd.DataFrame) -> list[str]:
     return front
 
 
+FEWEST_CASES = 10
+"""With 5 cases a bootstrap interval of 95 % holds the true mean in about 85 % of the time, with 2 in 57 %."""
+
+
 def choose(summary: pd.DataFrame, budget_drop: float) -> tuple[str, str]:
     """The fastest setting that loses no more than `budget_drop` of mean Dice, and why it is chosen.
 
     The whole 95 % confidence interval of its difference must be above `-budget_drop`, and that of its seconds below the
-    trained one: what is not measurably faster is not worth a change. Otherwise the trained one is chosen.
+    trained one: what is not measurably faster is not worth a change. Otherwise the trained one is chosen, and where
+    there are fewer than `FEWEST_CASES` cases.
     """
-    if summary["dice_difference_low"].isna().any():
-        return TRAINED, "one case gives no confidence interval, and nothing is changed without one"
+    if summary["cases"].min() < FEWEST_CASES:
+        return TRAINED, f"nothing is changed on fewer than {FEWEST_CASES} cases, whose intervals are too narrow"
     within = summary[(summary["dice_difference_low"] >= -budget_drop) & (summary["seconds_ratio_high"] < 1)]
     if within.empty:
         return (

@@ -70,12 +70,25 @@ def test_numbers_are_those_of_the_files(explained: Path, phantom: Workspace) -> 
 
 
 def test_nothing_is_overwritten(explained: Path, phantom: Workspace) -> None:
-    before = {path: path.stat().st_mtime_ns for path in explained.rglob("*") if path.suffix != ".json"}
+    before = {path: path.read_bytes() for path in explained.rglob("*") if path.is_file()}
     said = explain(phantom, explained, check=False)
     assert "exists and was not changed.\nGive another folder with -o" in said
     explain(phantom, explained, "--continue_prediction")
-    assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert not list(explained.glob(".*"))
+    assert {path: path.read_bytes() for path in explained.rglob("*") if path.is_file()} == before
+
+
+def test_files_of_others_in_the_output_folder_stay(phantom: Workspace, trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "dataset.json").write_text('{"mine": 1}')
+    assert "dataset.json exists, is another than the model's and was not changed" in explain(
+        phantom, tmp_path, check=False
+    )
+    assert (tmp_path / "dataset.json").read_text() == '{"mine": 1}'
+    (tmp_path / "dataset.json").unlink()
+    name = next((phantom.raw / "labelsTs").glob("*.nii.gz")).name
+    (tmp_path / name).write_text("mine")
+    said = explain(phantom, tmp_path, "--continue_prediction", check=False)
+    assert f"{name} exists and was not changed; its explanation is not there" in said
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 @pytest.mark.parametrize(
@@ -85,6 +98,7 @@ def test_nothing_is_overwritten(explained: Path, phantom: Workspace) -> None:
         (("-f", "3"), "fold_3/checkpoint_final.pth does not exist; the folds with checkpoint_final.pth are: 0"),
         (("-o", "/dev/null/out"), "/dev/null/out cannot be written"),
         (("--labels", "/nowhere"), "/nowhere/"),
+        (("-d", "777"), "777"),
         (("-i", "/usr"), "holds no images with the names that nnU-Net asks for"),
     ],
 )
@@ -93,4 +107,4 @@ def test_errors_name_cause_and_remedy(
 ) -> None:
     said = explain(phantom, tmp_path / "out", *flags, check=False).rstrip().splitlines()
     assert cause in said[-2]
-    assert not list(tmp_path.glob("out/*/report.html"))
+    assert not list(tmp_path.rglob("report.html"))

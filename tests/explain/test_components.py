@@ -148,6 +148,15 @@ def test_components_of_a_higher_rank_are_named_by_head() -> None:
             layer.component(4)
 
 
+def test_a_compiled_network_is_explained_as_it_was_before() -> None:
+    """As nnU-Net loads it with nnUNet_compile=t."""
+    predictor = small_predictor()
+    data = torch.randn(2, 8, 16, 16)
+    expected = first_maps(predictor, data)
+    predictor.network = torch.compile(predictor.network)
+    np.testing.assert_array_equal(first_maps(predictor, data), expected)
+
+
 def test_layers_by_name() -> None:
     network = small_predictor(n_blocks_per_stage=2).network
     names = list(network.blocks)
@@ -158,10 +167,11 @@ def test_layers_by_name() -> None:
 
 
 def test_what_cannot_be_explained() -> None:
-    network = small_predictor(skip_nmf=[FIRST]).network
+    network = small_predictor(skip_nmf=[FIRST, "encoder.stages.2.0"]).network
     with pytest.raises(ValueError, match=r"^encoder\.stages\.0\.0 is not factorized .*\nChoose from first.*stages\.1"):
-        select_layers(network, ["first"])
+        select_layers(network, [FIRST])
     assert FIRST not in select_layers(network, ["all"])
+    assert list(select_layers(network, ["first", "bottleneck"])) == ["encoder.stages.1.0"]
     with pytest.raises(ValueError, match=r"^encoder\.stages\.7 is no layer of this model"):
         select_layers(network, ["encoder.stages.7"])
     unet = PlainConvUNet(1, 2, [4, 8], nn.Conv3d, 3, [1, 2], 1, 2, 1)

@@ -11,7 +11,7 @@ from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
 from nnunetv2.imageio.nibabel_reader_writer import NibabelIO, NibabelIOWithReorient
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO, SimpleITKIOWithReorient
 
-from nnunetv2_factorizer.inference.nifti import write_map
+from nnunetv2_factorizer.inference.nifti import direction_of, write_map
 from tests.inference.small_predictor import noise, write_channels
 
 OBLIQUE = {
@@ -29,6 +29,9 @@ def test_geometry_and_values_of_an_oblique_volume(tmp_path: Path, reader: type[B
     original, written = sitk.ReadImage(file), sitk.ReadImage(str(tmp_path / "map.nii.gz"))
     for what in ("Size", "Spacing", "Origin", "Direction"):
         np.testing.assert_allclose(getattr(written, f"Get{what}")(), getattr(original, f"Get{what}")(), atol=1e-5)
+    read = SimpleITKIOWithReorient if "Reorient" in reader.__name__ else SimpleITKIO
+    _, of_simpleitk = read().read_images([file])
+    np.testing.assert_allclose(direction_of(properties), direction_of(of_simpleitk), atol=1e-5)
     values = 2.5 * sitk.GetArrayFromImage(original)
     np.testing.assert_allclose(sitk.GetArrayFromImage(written), values, rtol=1e-6)
 

@@ -18,7 +18,7 @@ RATIOS = {"keep0": 0.4, "keep4": 0.8, "T20": 1.0}
 ALIASES = {"T5": TRAINED, "keep5": TRAINED, "rank1_hals": TRAINED, "rank1_mu": TRAINED, "withoutD1": "keep4"}
 
 
-def tuning(model: TrainedModel, *sweeps: str, cases: int = 5, noise: float = 0.01) -> Tuning:
+def tuning(model: TrainedModel, *sweeps: str, cases: int = 11, noise: float = 0.01) -> Tuning:
     settings = settings_of(model, sweeps or SWEEPS)
     names = [setting.name for setting in settings]
     measured_as = {name: ALIASES.get(name, name) for name in names}
@@ -48,7 +48,7 @@ def test_files_hold_every_number(model: TrainedModel, tmp_path: Path) -> None:
     assert written["model"] == "somewhere"
     assert written["chosen"] == "keep4"
     assert written["pareto_front"] == ["keep0", "keep4"]
-    assert len(written["measurements"]) == 5 * len(result.summary)
+    assert len(written["measurements"]) == 11 * len(result.summary)
     settings = {setting["name"]: setting for setting in written["settings"]}
     assert settings["withoutD1"]["measured_as"] == "keep4"
     assert settings["withoutD1"]["seconds_ratio"] == pytest.approx(0.8, rel=0.02)
@@ -63,7 +63,7 @@ def test_findings_answer_the_questions(model: TrainedModel) -> None:
     assert "0.750 times" in nmf
     assert iterations.startswith("**T costs no measurable time** (T20): Dice +0.0000")
     assert chosen.startswith("**Chosen: keep4** (no NMF after D2), the fastest that, at 95 % confidence, loses no more")
-    assert chosen.endswith("5 cases.")
+    assert chosen.endswith("11 cases.")
     assert all(f"{name} is {other}" in same for name, other in ALIASES.items())
 
 
