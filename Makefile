@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := -m pytest -n 2 --dist loadfile
+# nnU-Net takes all cores: threads that spin while they wait would take them from the other worker's tests.
+export OMP_WAIT_POLICY := PASSIVE
 
 .PHONY: demo test test-all test-matrix test-oldest test-newest lint bench bench-all
 
