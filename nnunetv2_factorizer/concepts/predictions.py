@@ -1,0 +1,120 @@
+"""A folder of predicted categories: its record `concepts.json`, and its images beside their labels."""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from_dataset_json
+from numpy.typing import NDArray
+
+from nnunetv2_factorizer.concepts.dictionary import ARRAYS
+from nnunetv2_factorizer.concepts.evaluation import count
+from nnunetv2_factorizer.inference.cases import map_cases
+
+RECORD = "concepts.json"
+
+
+@dataclass(frozen=True)
+class PredictionRecord:
+    """What a folder of predictions was made with, and what is in it.
+
+    Attributes:
+        dictionary_sha256: of the dictionary.
+        mode: `fixed` or `assign`.
+        categories: k.
+        names: of those categories that got one.
+        cases: for each image the number of voxels of each category; 0 is where there is none.
+    """
+
+    dictionary_sha256: str
+    mode: str
+    categories: int
+    names: dict[int, str]
+    cases: dict[str, dict[int, int]]
+
+    def save(self, folder: Path) -> None:
+        """Writes the record into the folder of the predictions."""
+        (folder / RECORD).write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "PredictionRecord":
+        """Reads what `save` wrote.
+
+        Raises:
+            FileNotFoundError: there is none.
+            ValueError: it is damaged.
+        """
+        path = folder / RECORD
+        remedy = "Give the folder that `nnUNetv2_factorizer_concepts predict` wrote."
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} does not exist.\n{remedy}")
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            record["names"] = {int(category): name for category, name in record["names"].items()}
+            record["cases"] = {
+                case: {int(category): voxels for category, voxels in counts.items()}
+                for case, counts in record["cases"].items()
+            }
+            return cls(**record)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"{path} is damaged: {error}\n{remedy}") from error
+
+
+def dictionary_sha256(folder: Path) -> str:
+    """Of a dictionary; one that was made again is another."""
+    return hashlib.sha256((folder / ARRAYS).read_bytes()).hexdigest()
+
+
+def label_names(dataset_json: dict) -> tuple[dict[str, int], int | None]:
+    """Name and value of each label in a data set's files, ascending, and the value of the ignore label or None.
+
+    Where regions are trained, labels that belong to none alone are named by their value.
+    """
+    given = dict(dataset_json["labels"])
+    ignore = given.pop("ignore", None)
+    names = {value: name for name, value in given.items() if isinstance(value, int)}
+    values = {v for value in given.values() for v in (value if isinstance(value, list | tuple) else [value])}
+    return {names.get(value, str(value)): value for value in sorted(values)}, ignore
+
+
+def tables(
+    predictions: Path, labels: Path, dataset_json: dict, *, show_progress: bool = False
+) -> tuple[PredictionRecord, dict[str, NDArray]]:
+    """The record of the predictions, and the table of each image; see `evaluation.count`.
+
+    Args:
+        predictions: the folder.
+        labels: folder with a file of the same name for each prediction.
+        dataset_json: of the labels.
+        show_progress: whether there is a progress bar.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a label does not fit its prediction.
+    """
+    record = PredictionRecord.load(predictions)
+    ending = dataset_json["file_ending"]
+    for folder in (predictions, labels):
+        for case in record.cases:
+            if not (folder / (case + ending)).is_file():
+                raise FileNotFoundError(
+                    f"{folder / (case + ending)} does not exist.\n"
+                    "Give labels of all images that were predicted with --labels, and their dataset.json with -djfile."
+                )
+    work = partial(_table, predictions, labels, dataset_json, record.categories)
+    counted = map_cases(work, list(record.cases), show_progress=show_progress)
+    return record, dict(zip(record.cases, counted, strict=True))
+
+
+def _table(predictions: Path, labels: Path, dataset_json: dict, categories: int, case: str) -> NDArray:
+    files = [str(folder / (case + dataset_json["file_ending"])) for folder in (predictions, labels)]
+    reader = determine_reader_writer_from_dataset_json(dataset_json, files[1], verbose=False)()
+    prediction, truth = (reader.read_seg(file)[0][0] for file in files)
+    names, ignore = label_names(dataset_json)
+    try:
+        return count(prediction, truth, categories, list(names.values()), ignore)
+    except ValueError as error:
+        raise ValueError(f"{case}: {error}") from error

@@ -1,0 +1,156 @@
+"""An image into k categories: the weights of the concepts at each position, and the category with the largest."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIOWithReorient
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from nnunetv2_factorizer.concepts.images import Case, load_image
+from nnunetv2_factorizer.factorization import factorize
+from nnunetv2_factorizer.factorization.rows import solve_rows
+from nnunetv2_factorizer.factorization.threads import one_thread
+from nnunetv2_factorizer.inference.image_space import to_image_space
+from nnunetv2_factorizer.inference.nifti import write_map
+from nnunetv2_factorizer.inference.stitching import StitchedMaps, Tap, stitching
+
+MODES = ("fixed", "assign")
+ITERATIONS = 100
+"""Of the NMF of a patch in the mode `assign`: as many as scikit-learn's takes to converge on such features."""
+
+
+@dataclass(frozen=True)
+class Concepts:
+    """What images are segmented with.
+
+    Attributes:
+        stage: name of a module of the network.
+        centres: of the dictionary, `(k, C)`.
+        mode: `fixed`, `A ~ W H` with the centres as H; or `assign`, an NMF of each patch, each of whose components
+            becomes the category with the most similar centre.
+        components: of that NMF.
+    """
+
+    stage: str
+    centres: NDArray[np.float32]
+    mode: str = "fixed"
+    components: int = 8
+
+    @property
+    def tap(self) -> Tap:
+        """Makes the weights `(1, k, *s)` of the output of the stage."""
+        if self.mode == "fixed":
+            return partial(_fixed, torch.from_numpy(self.centres))
+        return partial(_assign, torch.from_numpy(self.centres), self.components)
+
+
+def segment_case(
+    case: Case, *, load: Callable[[], nnUNetPredictor], concepts: Concepts, output: Path, soft: bool = False
+) -> dict[int, int]:
+    """Writes the segmentation of an image into categories 1 to k, in the geometry and the format of the image.
+
+    0 is where nnU-Net crops the image, and where no concept has a weight.
+
+    Args:
+        case: the image.
+        load: gives the predictor of the model, with one fold.
+        concepts: of the dictionary.
+        output: folder; gets `CASE.nii.gz` or whatever the file ending is.
+        soft: writes the weights of each category, too: `soft/CASE_001.nii.gz` and so on.
+
+    Returns:
+        How many voxels each category has, those with none left out.
+
+    Raises:
+        ValueError: the image cannot be used, the stage has other channels than the dictionary, or the categories do not
+            fit into the format.
+    """
+    predictor = load()
+    writer = predictor.plans_manager.image_reader_writer_class()
+    if isinstance(writer, SimpleITKIOWithReorient) and len(concepts.centres) > 255:
+        raise ValueError(
+            f"nnU-Net's {type(writer).__name__} writes numbers up to 255, the dictionary has {len(concepts.centres)} "
+            "categories.\nMake a dictionary with -k 255 or fewer."
+        )
+    image = load_image(predictor, case)
+    ending = predictor.dataset_json["file_ending"]
+    with tempfile.TemporaryDirectory(dir=output, prefix=".concepts_") as folder:
+        scratch = Path(folder)
+        with stitching(predictor, {concepts.stage: concepts.tap}, scratch) as stitched:
+            stitched.predictor.predict_logits_from_preprocessed_data(image.data)
+        (weights,) = stitched.maps
+        finished = scratch / "finished"
+        (finished / "soft").mkdir(parents=True)
+        segmentation = _largest(predictor, weights, image.properties, finished / "soft" / case.name if soft else None)
+        writer.write_seg(segmentation, str(finished / (case.name + ending)), image.properties)
+        if soft:
+            (output / "soft").mkdir(exist_ok=True)
+        for path in sorted(finished.rglob("*.*")):
+            os.replace(path, output / path.relative_to(finished))
+    values, counts = np.unique(segmentation, return_counts=True)
+    return dict(zip(values.tolist(), counts.tolist(), strict=True))
+
+
+def _largest(
+    predictor: nnUNetPredictor, weights: StitchedMaps, properties: dict, soft: Path | None
+) -> NDArray[np.uint16]:
+    """The category with the largest weight at each voxel `(z, y, x)` of the image; one map is in memory at a time.
+
+    Maps are written as `soft`_001.nii.gz and so on.
+    """
+    segmentation = largest = None
+    for index in range(weights.number):
+        image_map = to_image_space(weights[index], predictor.plans_manager, predictor.configuration_manager, properties)
+        if soft is not None:
+            write_map(image_map, soft.with_name(f"{soft.name}_{index + 1:03d}.nii.gz"), properties)
+        if largest is None or segmentation is None:
+            segmentation, largest = np.zeros(image_map.shape, np.uint16), np.zeros_like(image_map)
+        segmentation[image_map > largest] = index + 1
+        np.maximum(largest, image_map, out=largest)
+    assert segmentation is not None  # A dictionary has at least one centre.
+    return segmentation
+
+
+def _fixed(centres: Tensor, x: Tensor, output: Tensor) -> Tensor:
+    features = _positions(output, centres)
+    weights = solve_rows(features, centres.to(features.device).T)
+    return _maps(weights, output)
+
+
+def _assign(centres: Tensor, components: int, x: Tensor, output: Tensor) -> Tensor:
+    """Votes: 1 for the category of the strongest component of a position."""
+    features = _positions(output, centres)
+    rank = min(components, *features.shape)
+    generator = torch.Generator().manual_seed(0)  # nobody else's random numbers change
+    w0, h0 = (torch.rand(size, rank, generator=generator).to(features.device) for size in features.shape)
+    with one_thread():
+        w, h = factorize(features, w0, h0, num_iters=ITERATIONS)
+    # Factors are unique up to the scale of each component: that of unit vectors makes weights comparable.
+    strength, component = (w * torch.linalg.vector_norm(h, dim=0)).max(1)
+    cosine = functional.normalize(h.T, dim=1) @ functional.normalize(centres.to(h.device), dim=1).T
+    votes = functional.one_hot(cosine.argmax(1)[component], len(centres)).to(features.dtype)
+    return _maps(votes * (strength > 0)[:, None], output)
+
+
+def _positions(output: Tensor, centres: Tensor) -> Tensor:
+    """The non-negative features `(positions, C)` of the output `(1, C, *s)` of a stage."""
+    if output.shape[1] != centres.shape[1]:
+        raise ValueError(
+            f"the stage has {output.shape[1]} channels, the dictionary was made for one with {centres.shape[1]}.\n"
+            "Make a dictionary for this model and stage with `nnUNetv2_factorizer_concepts fit`."
+        )
+    return torch.relu(output.float())[0].flatten(1).T
+
+
+def _maps(weights: Tensor, output: Tensor) -> Tensor:
+    """`(positions, k)` as `(1, k, *s)`."""
+    return weights.T.unflatten(1, output.shape[2:])[None]

@@ -1,0 +1,30 @@
+"""Which module is a stage of the encoder, in a Factorizer and in nnU-Net's own U-Nets."""
+
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+from torch import nn
+
+
+def select_stage(predictor: nnUNetPredictor, name: str | None = None) -> str:
+    """The name of a stage of the encoder, after a look whether there is one.
+
+    Args:
+        predictor: initialised from a trained model.
+        name: such as `encoder.stages.3`, 0 is the highest resolution; default the second to last, whose features make
+            better clusters than those of the last (Gildenblat and Hadar).
+
+    Raises:
+        ValueError: the network has no such stage, or no stages at all.
+    """
+    network = getattr(predictor.network, "_orig_mod", predictor.network)  # as it was before it was compiled
+    stages = getattr(getattr(network, "encoder", None), "stages", None)
+    if not isinstance(stages, nn.ModuleList | nn.Sequential):
+        raise ValueError(
+            f"the network of this model is a {type(network).__name__} without encoder.stages.\n"
+            "Name a model with a Factorizer, a PlainConvUNet or a ResidualEncoderUNet."
+        )
+    names = [f"encoder.stages.{index}" for index in range(len(stages))]
+    if name is None:
+        return names[max(0, len(names) - 2)]
+    if name not in names:
+        raise ValueError(f"{name} is no stage of this model's encoder.\nChoose from {', '.join(names)}.")
+    return name

@@ -1,0 +1,98 @@
+"""The files of a dictionary: written whole, read without pickle, refused where they do not fit."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nnunetv2_factorizer.concepts.dictionary import ARRAYS, RECORD, Dictionary, new_folder
+from tests.concepts.regions import IDENTITY, STAGE
+
+
+def dictionary(k: int = 3, **changes: Any) -> Dictionary:
+    rng = np.random.default_rng(0)
+    values: dict[str, Any] = {
+        "centres": rng.random((k, 16), np.float32),
+        "tiles": np.arange(k),
+        "nearest_cases": np.array([["a<b>", ""]] * k),
+        "nearest_positions": np.zeros((k, 2, 3), np.int32),
+        "nearest_distances": np.array([[0.5, np.inf]] * k, np.float32),
+        "pictures": rng.integers(255, size=(k, 2, 64, 64)).astype(np.uint8),
+        "tile_size": np.array([4, 4, 4], np.int32),
+    }
+    return Dictionary(**(values | {"stage": STAGE, "cases": 1, "seed": 0, "identity": IDENTITY} | changes))
+
+
+def test_written_and_read(tmp_path: Path) -> None:
+    written = dictionary()
+    written.save(tmp_path)
+    read = Dictionary.load(tmp_path)
+    for field in dataclasses.fields(Dictionary):
+        np.testing.assert_array_equal(getattr(read, field.name), getattr(written, field.name))
+    record = json.loads((tmp_path / RECORD).read_text())
+    assert (record["categories"], record["channels"], record["stage"]) == (3, 16, STAGE)
+    assert record["identity"]["checkpoint_sha256"] == "sha"
+    assert "nnunetv2-factorizer" in record
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"dictionary\.npz does not exist\.\nGive the folder that"):
+        Dictionary.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"centres": np.array([[object()]])},
+        {"centres": -np.ones((3, 16), np.float32)},
+        {"centres": np.full((3, 16), np.nan, np.float32)},
+        {"centres": np.ones((2, 16), np.float32)},
+        {"unknown": np.ones(1)},
+    ],
+)
+def test_damaged_arrays(tmp_path: Path, damage: dict[str, Any]) -> None:
+    dictionary().save(tmp_path)
+    with np.load(tmp_path / ARRAYS) as arrays:
+        np.savez(tmp_path / ARRAYS, **(dict(arrays) | damage))
+    with pytest.raises(ValueError, match=r"holds no usable dictionary: .*\nMake it again"):
+        Dictionary.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", [ARRAYS, RECORD])
+@pytest.mark.parametrize("content", [b"", b"{}", b"PK\x03\x04"])
+def test_damaged_files(tmp_path: Path, name: str, content: bytes) -> None:
+    dictionary().save(tmp_path)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match="holds no usable dictionary"):
+        Dictionary.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("checkpoint_sha256", "other"), ("spacing", [2.0]), ("configuration", "2d"), ("dataset", "D")]
+)
+def test_another_model(name: str, value: Any) -> None:
+    other = dataclasses.replace(IDENTITY, **{name: value})
+    with pytest.raises(ValueError, match=rf"^the dictionary was made for another model: its {name} is .*\nGive"):
+        dictionary().check_model(other)
+
+
+def test_the_same_model_elsewhere() -> None:
+    dictionary().check_model(dataclasses.replace(IDENTITY, model="moved", fold="all"))
+
+
+def test_new_folder_is_there_when_it_is_complete(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "target"
+    with pytest.raises(RuntimeError, match="full"), new_folder(target) as folder:  # noqa: PT012
+        (folder / "half").touch()
+        raise RuntimeError("full")
+    assert list((tmp_path / "deep").iterdir()) == []
+    with new_folder(target) as folder:
+        (folder / "file").touch()
+        assert not target.exists()
+    assert [path.name for path in target.iterdir()] == ["file"]
+    with pytest.raises(FileExistsError, match=r"exists and was not changed\.\nGive another"), new_folder(target):
+        pass
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["target"]
