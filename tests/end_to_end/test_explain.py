@@ -98,7 +98,6 @@ def test_files_of_others_in_the_output_folder_stay(phantom: Workspace, trained: 
         (("-f", "3"), "fold_3/checkpoint_final.pth does not exist; the folds with checkpoint_final.pth are: 0"),
         (("-o", "/dev/null/out"), "/dev/null/out cannot be written"),
         (("--labels", "/nowhere"), "/nowhere/"),
-        (("-d", "777"), "777"),
         (("-i", "/usr"), "holds no images with the names that nnU-Net asks for"),
     ],
 )
@@ -108,3 +107,9 @@ def test_errors_name_cause_and_remedy(
     said = explain(phantom, tmp_path / "out", *flags, check=False).rstrip().splitlines()
     assert cause in said[-2]
     assert not list(tmp_path.rglob("report.html"))
+
+
+def test_unknown_dataset_is_said_in_nnunets_words(phantom: Workspace, trained: Path, tmp_path: Path) -> None:
+    said = explain(phantom, tmp_path / "out", "-d", "777", check=False)
+    assert "Could not find a dataset with the ID 777" in said
+    assert "Traceback" not in said
