@@ -171,8 +171,7 @@ def _intensity_centres(predictor: nnUNetPredictor, cases: Sequence[Case], k: int
 
 def _nearest_intensity(predictor: nnUNetPredictor, centres: NDArray, case: Case) -> NDArray:
     image = load_image(predictor, case)
-    plans, configuration = predictor.plans_manager, predictor.configuration_manager
-    channels = [to_image_space(c.numpy(), plans, configuration, image.properties) for c in image.data]
+    channels = [to_image_space(c.numpy(), predictor, image.properties) for c in image.data]
     voxels = np.stack(channels, -1)
     return 1 + pairwise_distances_argmin(voxels.reshape(-1, len(channels)), centres).reshape(voxels.shape[:-1])
 

@@ -14,6 +14,9 @@ from nnunetv2_factorizer.explain.layers import DEFAULT, select_layers
 from nnunetv2_factorizer.inference.cases import map_cases
 from nnunetv2_factorizer.inference.images import find_images
 
+OF_NNUNET = ("dataset.json", "plans.json")
+"""What nnU-Net puts beside predictions, for its evaluation and postprocessing."""
+
 
 def main() -> None:
     """Entry point of the command."""
@@ -80,18 +83,17 @@ def _check_free(args: argparse.Namespace, cases: list[Case], ending: str) -> Non
 
 def _prepare(output: Path, model: Path) -> None:
     """The output folder, with the files that nnU-Net puts there."""
+    for name in OF_NNUNET:
+        if (output / name).exists() and load_json(str(output / name)) != load_json(str(model / name)):
+            raise FileExistsError(
+                f"{output / name} exists, is another than the model's and was not changed.\n"
+                "Give another folder with -o."
+            )
     try:
         output.mkdir(parents=True, exist_ok=True)
-        for name in ("dataset.json", "plans.json"):
+        for name in OF_NNUNET:
             if not (output / name).exists():
                 shutil.copyfile(model / name, output / name)
-            elif load_json(str(output / name)) != load_json(str(model / name)):
-                raise FileExistsError(
-                    f"{output / name} exists, is another than the model's and was not changed.\n"
-                    "Give another folder with -o."
-                )
-    except FileExistsError:
-        raise
     except OSError as error:
         raise OSError(f"{output} cannot be written: {error.strerror}.\nGive another folder with -o.") from error
 

@@ -3,11 +3,7 @@
 import dataclasses
 import hashlib
 import json
-import os
-import shutil
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -153,24 +149,6 @@ class Dictionary:
                     f"{identity.model}, fold {identity.fold}, is {given}.\nGive the model that it was made for: "
                     f"{self.identity.model}, fold {self.identity.fold}, or make a dictionary for this one."
                 )
-
-
-@contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
-    """A folder beside `folder` to write into, which becomes `folder` at the end of the block, if nothing fails.
-
-    Raises:
-        FileExistsError: `folder` exists.
-    """
-    if folder.exists():
-        raise FileExistsError(f"{folder} exists and was not changed.\nGive another folder with -o, or delete it.")
-    unfinished = folder.absolute().with_name(f".{folder.absolute().name}.{os.getpid()}.tmp")
-    unfinished.mkdir(parents=True)
-    try:
-        yield unfinished
-        unfinished.rename(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _sha256(path: Path) -> str:

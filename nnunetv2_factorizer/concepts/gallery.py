@@ -1,18 +1,16 @@
 """The categories of a dictionary for a person: the tiles closest to each centre, as page and contact sheet."""
 
-import base64
 import io
 import json
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from nnunetv2_factorizer.concepts.dictionary import Dictionary
+from nnunetv2_factorizer.inference.page import render
 
 GALLERY = "gallery.html"
 ZOOM = 2
@@ -38,10 +36,8 @@ def write_gallery(dictionary: Dictionary, names: dict[int, str], folder: Path) -
         }
         for row, count in enumerate(dictionary.tiles)
     ]
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(files(__package__).joinpath("gallery.html.jinja").read_text("utf-8"))
-    page = template.render(dictionary=dictionary, identity=dictionary.identity, categories=categories)
-    (folder / GALLERY).write_text(page, encoding="utf-8")
+    content = {"dictionary": dictionary, "identity": dictionary.identity, "categories": categories}
+    (folder / GALLERY).write_text(render(__package__, "gallery.html.jinja", content), encoding="utf-8")
     _contact_sheet(dictionary, names).save(folder / "gallery.png")
 
 
@@ -73,7 +69,7 @@ def _nearest(dictionary: Dictionary, row: int) -> list[dict[str, Any]]:
             "case": str(case),
             "position": ", ".join(map(str, position.tolist())),
             "distance": float(distance),
-            "picture": _data_uri(_framed(picture, dictionary.tile_size)),
+            "picture": _png(_framed(picture, dictionary.tile_size)),
         }
         for case, position, distance, picture in zip(
             dictionary.nearest_cases[row], dictionary.nearest_positions[row], dictionary.nearest_distances[row],
@@ -111,7 +107,7 @@ def _contact_sheet(dictionary: Dictionary, names: dict[int, str]) -> Image.Image
     return sheet
 
 
-def _data_uri(image: Image.Image) -> str:
+def _png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return buffer.getvalue()

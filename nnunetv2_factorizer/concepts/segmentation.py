@@ -109,7 +109,7 @@ def _largest(
     """
     segmentation = largest = None
     for index in range(weights.number):
-        image_map = to_image_space(weights[index], predictor.plans_manager, predictor.configuration_manager, properties)
+        image_map = to_image_space(weights[index], predictor, properties)
         if soft is not None:
             write_map(image_map, soft.with_name(f"{soft.name}_{index + 1:03d}.nii.gz"), properties)
         if largest is None or segmentation is None:

@@ -3,6 +3,8 @@
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from torch import nn
 
+from nnunetv2_factorizer.inference.tiles import uncompiled
+
 
 def select_stage(predictor: nnUNetPredictor, name: str | None = None) -> str:
     """The name of a stage of the encoder, after a look whether there is one.
@@ -15,7 +17,7 @@ def select_stage(predictor: nnUNetPredictor, name: str | None = None) -> str:
     Raises:
         ValueError: the network has no such stage, or no stages at all.
     """
-    network = getattr(predictor.network, "_orig_mod", predictor.network)  # as it was before it was compiled
+    network = uncompiled(predictor.network)
     stages = getattr(getattr(network, "encoder", None), "stages", None)
     if not isinstance(stages, nn.ModuleList | nn.Sequential):
         raise ValueError(

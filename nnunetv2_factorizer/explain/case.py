@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from nnunetv2.inference.export_prediction import export_prediction_from_logits
@@ -11,10 +12,11 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from numpy.typing import NDArray
 
 from nnunetv2_factorizer.explain.association import associate
-from nnunetv2_factorizer.explain.components import LayerComponents, decomposed, in_image
+from nnunetv2_factorizer.explain.components import LayerComponents, decomposed
 from nnunetv2_factorizer.explain.pictures import CasePictures, LayerPictures, MapPictures
 from nnunetv2_factorizer.explain.report import write_report
-from nnunetv2_factorizer.inference.images import Preprocessed, preprocess
+from nnunetv2_factorizer.inference.image_space import to_image_space
+from nnunetv2_factorizer.inference.images import preprocess
 from nnunetv2_factorizer.inference.labels import foreground
 from nnunetv2_factorizer.inference.nifti import direction_of, write_map
 
@@ -110,7 +112,7 @@ def _explain(
         shown = {name: np.where(s == ignored, 0, s) for name, s in segmentations.items()}
         pictures = CasePictures.of(image, shown, values, properties["spacing"], direction_of(properties))
         described = [
-            _describe(layer, folds[layer.fold], predictor, preprocessed, pictures, masks, valid, folder)
+            _describe(layer, folds[layer.fold], predictor, preprocessed.properties, pictures, masks, valid, folder)
             for layer in decomposition
         ]
     write_report(folder, case=case.name, model=model, pictures=pictures, layers=described)
@@ -120,7 +122,7 @@ def _describe(
     layer: LayerComponents,
     fold: str,
     predictor: nnUNetPredictor,
-    preprocessed: Preprocessed,
+    properties: dict[str, Any],
     pictures: CasePictures,
     masks: dict[str, NDArray[np.bool_]],
     valid: NDArray[np.bool_] | None,
@@ -131,8 +133,8 @@ def _describe(
     maps.mkdir(parents=True)
 
     def describe(name: str, preprocessed_map: NDArray) -> MapPictures:
-        volume = in_image(predictor, preprocessed, preprocessed_map)
-        write_map(volume, maps / f"{name.replace(', ', '_').replace(' ', '_')}.nii.gz", preprocessed.properties)
+        volume = to_image_space(preprocessed_map, predictor, properties)
+        write_map(volume, maps / f"{name.replace(', ', '_').replace(' ', '_')}.nii.gz", properties)
         return MapPictures.of(name, volume, pictures.view, associate(volume, masks, valid))
 
     components = [describe(name, layer.component(index)) for index, name in enumerate(layer.names)]

@@ -16,7 +16,7 @@ from torch import Tensor
 from nnunetv2_factorizer.explain.decomposition import component_maps, energies
 from nnunetv2_factorizer.explain.layers import DEFAULT, select_layers
 from nnunetv2_factorizer.inference.image_space import to_image_space
-from nnunetv2_factorizer.inference.images import Preprocessed, preprocess, segment
+from nnunetv2_factorizer.inference.images import preprocess, segment
 from nnunetv2_factorizer.inference.stitching import StitchedMaps, Tap, stitching
 from nnunetv2_factorizer.network.block import WrappedNMF
 
@@ -113,24 +113,23 @@ def components(
         ValueError: the model is no Factorizer or has no such layer, or is a cascade without `previous_stage`.
     """
     case = preprocess(predictor, [str(file) for file in image], previous_stage)
+
+    def volume(preprocessed: NDArray) -> NDArray:
+        return to_image_space(preprocessed, predictor, case.properties)
+
     with decomposed(predictor, case.data, layers) as (logits, decomposition):
         explained = [
             ExplainedLayer(
                 layer.layer,
                 layer.fold,
                 layer.names,
-                np.stack([in_image(predictor, case, layer.component(i)) for i in range(len(layer.names))]),
-                in_image(predictor, case, layer.residual()),
+                np.stack([volume(layer.component(i)) for i in range(len(layer.names))]),
+                volume(layer.residual()),
                 layer.explained(),
             )
             for layer in decomposition
         ]
     return segment(predictor, logits, case.properties), explained
-
-
-def in_image(predictor: nnUNetPredictor, case: Preprocessed, preprocessed: NDArray) -> NDArray:
-    """A map `(*S)` of the preprocessed image in the axes and the size of the image."""
-    return to_image_space(preprocessed, predictor.plans_manager, predictor.configuration_manager, case.properties)
 
 
 def _tap(mixer: WrappedNMF, x: Tensor, output: Tensor) -> Tensor:

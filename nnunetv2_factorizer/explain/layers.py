@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from nnunetv2_factorizer.inference.tiles import uncompiled
 from nnunetv2_factorizer.network import Factorizer
 from nnunetv2_factorizer.network.block import WrappedNMF
 
@@ -21,7 +22,7 @@ def select_layers(network: nn.Module, names: Sequence[str] = DEFAULT) -> dict[st
     Raises:
         ValueError: the network is no Factorizer, or it has no such block, or the block does not factorize.
     """
-    network = getattr(network, "_orig_mod", network)
+    network = uncompiled(network)
     if not isinstance(network, Factorizer):
         raise ValueError(
             f"the network of this model is a {type(network).__name__}, not a Factorizer: it has no components.\n"

@@ -1,6 +1,5 @@
 """The small pictures that are kept of a case, where its volumes are too large to keep."""
 
-import base64
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -147,8 +146,3 @@ class LayerPictures:
         """The component that goes with a label best; None where none says anything about it."""
         best = max(self.components, key=lambda component: component.associations[label].strength)
         return best if best.associations[label].strength > 0 else None
-
-
-def data_uri(file: bytes) -> str:
-    """A PNG file as an address that holds the file itself."""
-    return "data:image/png;base64," + base64.b64encode(file).decode("ascii")

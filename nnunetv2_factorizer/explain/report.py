@@ -3,15 +3,13 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
-
 from nnunetv2_factorizer.explain.figure import layer_figure
-from nnunetv2_factorizer.explain.pictures import CasePictures, LayerPictures, MapPictures, data_uri
+from nnunetv2_factorizer.explain.pictures import CasePictures, LayerPictures, MapPictures
 from nnunetv2_factorizer.explain.pixels import heat, label_colours
+from nnunetv2_factorizer.inference.page import render
 
 
 def write_report(
@@ -44,7 +42,16 @@ def write_report(
         (folder / f"{layer.layer}_fold_{layer.fold}.png").write_bytes(figure)
     numbers = _numbers(case, model, pictures, layers)
     (folder / "report.json").write_text(json.dumps(numbers, indent=2, allow_nan=False), "utf-8")
-    html = _html(case=case, model=model, pictures=pictures, layers=layers, figures=figures)
+    content = {
+        "case": case,
+        "model": model,
+        "pictures": pictures,
+        "layers": layers,
+        "figures": figures,
+        "heat": heat()[::4].tolist(),
+        "label_colours": label_colours(len(pictures.labels))[1:].tolist(),
+    }
+    html = render(__package__, "report.html.jinja", content, number=_number, css=_css, zip=zip)
     (folder / "report.html").write_text(html, "utf-8")
 
 
@@ -70,17 +77,6 @@ def _numbers(case: str, model: str, pictures: CasePictures, layers: Sequence[Lay
 def _map_numbers(shown: MapPictures) -> dict[str, Any]:
     associations = {label: asdict(association) for label, association in shown.associations.items()}
     return {"name": shown.name, "maximum": shown.maximum, "associations": associations}
-
-
-def _html(**content: Any) -> str:
-    # Names come from files: everything is escaped, and what is missing is an error instead of an empty place.
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"data_uri": data_uri, "number": _number, "css": _css, "zip": zip}
-    template = environment.from_string(files(__package__).joinpath("report.html.jinja").read_text("utf-8"))
-    pictures: CasePictures = content["pictures"]
-    return template.render(
-        **content, heat=heat()[::4].tolist(), label_colours=label_colours(len(pictures.labels))[1:].tolist()
-    )
 
 
 def _number(value: float | None) -> str:

@@ -4,7 +4,6 @@ import io
 import json
 import zipfile
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -19,9 +18,11 @@ from nnunetv2_factorizer import DISTRIBUTION
 from nnunetv2_factorizer.export.standalone import (
     STOCK_TRAINER,
     check_predictions,
+    origin,
     standalone_checkpoint,
     standalone_plans,
 )
+from nnunetv2_factorizer.inference.model import require_checkpoint
 from nnunetv2_factorizer.training.atomic import replacing
 from nnunetv2_factorizer.training.checkpoint import read_checkpoint
 
@@ -56,9 +57,7 @@ def export_models(
 
 
 def _add_model(archive: zipfile.ZipFile, folder: Path, folds: Sequence[str], checkpoint_names: Sequence[str]) -> str:
-    paths = [folder / f"fold_{fold}" / name for fold in folds for name in checkpoint_names]
-    for path in paths:
-        _require(path, folder, checkpoint_names)
+    paths = [require_checkpoint(folder, fold, name) for fold in folds for name in checkpoint_names]
     plans, dataset_json = load_json(str(folder / "plans.json")), load_json(str(folder / "dataset.json"))
     first = read_checkpoint(str(paths[0]))
     trainer = recursive_find_trainer_class_by_name(first["trainer_name"])
@@ -66,13 +65,7 @@ def _add_model(archive: zipfile.ZipFile, folder: Path, folds: Sequence[str], che
     configuration = first["init_args"]["configuration"]
     identifier = convert_trainer_plans_config_to_identifier(STOCK_TRAINER, standalone["plans_name"], configuration)
     target = f"{plans['dataset_name']}/{identifier}"
-    record = {
-        "trainer": trainer.__name__,
-        "plans": plans["plans_name"],
-        DISTRIBUTION: version(DISTRIBUTION),
-        "nnunetv2": version("nnunetv2"),
-        "install": f"pip install {DISTRIBUTION}",
-    }
+    record = origin(trainer, plans) | {"install": f"pip install {DISTRIBUTION}"}
     for path in paths:
         checkpoint = read_checkpoint(str(path))
         check_predictions(checkpoint, trainer, plans, standalone, dataset_json)
@@ -91,17 +84,3 @@ def _unchanged_files(folder: Path, folds: Sequence[str]) -> list[str]:
     names = [f"fold_{fold}/{name}" for fold in folds for name in FOLD_FILES]
     names += [f"{crossval}/{name}" for name in CROSSVAL_FILES]
     return [name for name in [*names, *MODEL_FILES] if (folder / name).is_file()]
-
-
-def _require(path: Path, folder: Path, checkpoint_names: Sequence[str]) -> None:
-    if path.is_file():
-        return
-    found = [p.name.removeprefix("fold_") for p in sorted(folder.glob("fold_*")) if _complete(p, checkpoint_names)]
-    raise FileNotFoundError(
-        f"{path} does not exist; the folds with {' and '.join(checkpoint_names)} are: {' '.join(found) or 'none'}. "
-        "Train the fold, or name the ones to export with -f and the checkpoint with -chk."
-    )
-
-
-def _complete(fold: Path, checkpoint_names: Sequence[str]) -> bool:
-    return all((fold / name).is_file() for name in checkpoint_names)

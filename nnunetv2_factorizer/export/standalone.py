@@ -4,6 +4,7 @@ At inference nnU-Net asks the trainer for nothing but the network. Plans that na
 """
 
 from copy import deepcopy
+from importlib.metadata import version
 from inspect import Parameter, signature
 from typing import Any
 
@@ -13,6 +14,7 @@ from nnunetv2.utilities.label_handling.label_handling import determine_num_input
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import Tensor
 
+from nnunetv2_factorizer import DISTRIBUTION
 from nnunetv2_factorizer.network import Factorizer
 from nnunetv2_factorizer.planning.architecture import CLASS_NAME, factorizer_kwargs
 from nnunetv2_factorizer.training import AnyPlansFactorizerTrainer
@@ -30,6 +32,16 @@ def standalone_name(plans_name: str, trainer_name: str) -> str:
     """
     suffix = trainer_name.removeprefix(STOCK_TRAINER).lstrip("_")
     return f"{plans_name}_{suffix}" if suffix else plans_name
+
+
+def origin(trainer: type[nnUNetTrainer], plans: dict[str, Any]) -> dict[str, str]:
+    """What a checkpoint for nnU-Net's own trainer says of its training: trainer, plans and versions of the packages."""
+    return {
+        "trainer": trainer.__name__,
+        "plans": plans["plans_name"],
+        DISTRIBUTION: version(DISTRIBUTION),
+        "nnunetv2": version("nnunetv2"),
+    }
 
 
 def standalone_plans(plans: dict[str, Any], trainer: type[nnUNetTrainer]) -> dict[str, Any]:

@@ -4,21 +4,19 @@ from typing import Any
 
 import numpy as np
 from acvl_utils.cropping_and_padding.bounding_boxes import insert_crop_into_image
-from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from numpy.typing import NDArray
 
 
-def to_image_space(
-    preprocessed: NDArray, plans: PlansManager, configuration: ConfigurationManager, properties: dict[str, Any]
-) -> NDArray:
+def to_image_space(preprocessed: NDArray, predictor: nnUNetPredictor, properties: dict[str, Any]) -> NDArray:
     """A map of the image as its reader gave it, zero where nnU-Net had cropped; resampled as nnU-Net resamples logits.
 
     Args:
         preprocessed: `(*S)` of the preprocessed image.
-        plans: of the model.
-        configuration: of the model.
+        predictor: of the model.
         properties: what the preprocessing found out about the image.
     """
+    plans, configuration = predictor.plans_manager, predictor.configuration_manager
     cropped_shape = properties["shape_after_cropping_and_before_resampling"]
     spacing = [properties["spacing"][axis] for axis in plans.transpose_forward]
     planned = list(configuration.spacing)

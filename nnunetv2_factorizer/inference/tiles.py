@@ -7,10 +7,16 @@ from typing import Any, Protocol
 import torch
 from acvl_utils.cropping_and_padding.padding import pad_nd_image
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
-from torch import Tensor
+from torch import Tensor, nn
 
 Region = tuple[Any, ...]
 """The indices of a tile in the padded image `(*S)`, one an axis: slices, or a number where a network is 2D."""
+
+
+def uncompiled(network: nn.Module) -> nn.Module:
+    """The network as it was before `torch.compile`; nnU-Net compiles where `nnUNet_compile` says so."""
+    original: nn.Module = getattr(network, "_orig_mod", network)
+    return original
 
 
 class TileObserver(Protocol):
@@ -37,7 +43,7 @@ class WatchedPredictor(nnUNetPredictor):
 
     def __init__(self, predictor: nnUNetPredictor, observer: TileObserver) -> None:
         self.__dict__.update(predictor.__dict__)  # what the constructor and initialize_from_... made of it
-        self.network = getattr(predictor.network, "_orig_mod", predictor.network)
+        self.network = uncompiled(predictor.network)
         self._observer = observer
         self._regions: Iterator[Region] = iter(())
 

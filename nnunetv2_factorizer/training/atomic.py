@@ -1,6 +1,7 @@
-"""Files that are written whole or not at all."""
+"""Files and folders that are written whole or not at all."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,3 +25,21 @@ def replacing(path: str) -> Iterator[str]:
             os.replace(unfinished, target)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A folder beside `folder` to write into, which becomes `folder` at the end of the block, if nothing fails.
+
+    Raises:
+        FileExistsError: `folder` exists.
+    """
+    if folder.exists():
+        raise FileExistsError(f"{folder} exists and was not changed.\nGive another folder with -o, or delete it.")
+    unfinished = folder.absolute().with_name(f".{folder.absolute().name}.{os.getpid()}.tmp")
+    unfinished.mkdir(parents=True)
+    try:
+        yield unfinished
+        unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)

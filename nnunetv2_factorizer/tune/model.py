@@ -4,7 +4,6 @@ import zlib
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,7 @@ from nnunetv2.utilities.label_handling.label_handling import determine_num_input
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import Tensor
 
-from nnunetv2_factorizer import DISTRIBUTION
-from nnunetv2_factorizer.export.standalone import check_predictions, standalone_checkpoint, standalone_plans
+from nnunetv2_factorizer.export.standalone import check_predictions, origin, standalone_checkpoint, standalone_plans
 from nnunetv2_factorizer.inference.model import require_checkpoint
 from nnunetv2_factorizer.network import Factorizer
 from nnunetv2_factorizer.planning.architecture import CLASS_NAME
@@ -64,15 +62,9 @@ def read_model(folder: Path, folds: Sequence[str], checkpoint_name: str) -> Trai
             f"the network of {folder} is {class_name}, which has no factorization.\n"
             "Give the trainer (-tr) or the plans (-p) of a Factorizer."
         )
-    record = {
-        "trainer": trainer.__name__,
-        "plans": plans["plans_name"],
-        DISTRIBUTION: version(DISTRIBUTION),
-        "nnunetv2": version("nnunetv2"),
-    }
     for fold, checkpoint in checkpoints.items():
         check_predictions(checkpoint, trainer, plans, standalone, dataset_json)
-        checkpoints[fold] = standalone_checkpoint(checkpoint, standalone, record)
+        checkpoints[fold] = standalone_checkpoint(checkpoint, standalone, origin(trainer, plans))
     return TrainedModel(
         folder=folder,
         configuration=configuration,

@@ -1,16 +1,15 @@
 """A setting as a model of its own in nnU-Net's results, for stock `nnUNetv2_predict`."""
 
 import json
-import os
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from nnunetv2.utilities.file_path_utilities import convert_trainer_plans_config_to_identifier
 
 from nnunetv2_factorizer.export.standalone import STOCK_TRAINER, standalone_checkpoint
+from nnunetv2_factorizer.training.atomic import new_folder
 from nnunetv2_factorizer.training.checkpoint import RECORD, make_record
 from nnunetv2_factorizer.tune.model import TrainedModel, adapt_weights, build_network, tuned_plans
 from nnunetv2_factorizer.tune.settings import Setting
@@ -56,7 +55,7 @@ def write_model(model: TrainedModel, setting: Setting, checkpoint_name: str) -> 
     plans = tuned_plans(model, setting.changes) | {"plans_name": plans_name(model, setting)}
     with torch.device("meta"):
         shapes = build_network(model, setting.changes).state_dict()
-    with _complete(model_folder(model, setting)) as folder:
+    with new_folder(model_folder(model, setting)) as folder:
         for fold, trained in model.checkpoints.items():
             checkpoint = standalone_checkpoint(trained, plans, trained["exported_from"] | {"setting": setting.name})
             checkpoint["init_args"][RECORD] = make_record(plans["configurations"][model.configuration]["architecture"])
@@ -69,15 +68,3 @@ def write_model(model: TrainedModel, setting: Setting, checkpoint_name: str) -> 
             if (model.folder / name).is_file():
                 shutil.copyfile(model.folder / name, folder / name)
     return model_folder(model, setting)
-
-
-@contextmanager
-def _complete(target: Path) -> Iterator[Path]:
-    """Gives a folder beside `target`, to be filled in the block; it gets that name at the end, or is removed."""
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    unfinished.mkdir()
-    try:
-        yield unfinished
-        unfinished.rename(target)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnunetv2_factorizer.concepts.dictionary import ARRAYS, RECORD, Dictionary, new_folder
+from nnunetv2_factorizer.concepts.dictionary import ARRAYS, RECORD, Dictionary
 from tests.concepts.regions import IDENTITY, STAGE
 
 
@@ -81,18 +81,3 @@ def test_another_model(name: str, value: Any) -> None:
 
 def test_the_same_model_elsewhere() -> None:
     dictionary().check_model(dataclasses.replace(IDENTITY, model="moved", fold="all"))
-
-
-def test_new_folder_is_there_when_it_is_complete(tmp_path: Path) -> None:
-    target = tmp_path / "deep" / "target"
-    with pytest.raises(RuntimeError, match="full"), new_folder(target) as folder:  # noqa: PT012
-        (folder / "half").touch()
-        raise RuntimeError("full")
-    assert list((tmp_path / "deep").iterdir()) == []
-    with new_folder(target) as folder:
-        (folder / "file").touch()
-        assert not target.exists()
-    assert [path.name for path in target.iterdir()] == ["file"]
-    with pytest.raises(FileExistsError, match=r"exists and was not changed\.\nGive another"), new_folder(target):
-        pass
-    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["target"]

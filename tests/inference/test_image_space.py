@@ -29,7 +29,7 @@ def test_where_a_map_is_positive_is_where_its_logits_win(
     case = preprocess(predictor, files)
     preprocessed = noise(*case.data.shape[1:]) - 5
     logits = case.data.new_tensor(np.stack([np.zeros_like(preprocessed), preprocessed]))
-    image = to_image_space(preprocessed, predictor.plans_manager, predictor.configuration_manager, case.properties)
+    image = to_image_space(preprocessed, predictor, case.properties)
     np.testing.assert_array_equal(image > 0, segment(predictor, logits, case.properties) == 1)
     assert image.shape == channel.shape
     assert (image[:, :4] == 0).all()

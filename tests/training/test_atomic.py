@@ -1,4 +1,4 @@
-"""A file is written whole or not at all."""
+"""A file or a folder is written whole or not at all."""
 
 import fcntl
 import os
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nnunetv2_factorizer.training.atomic import replacing
+from nnunetv2_factorizer.training.atomic import new_folder, replacing
 
 
 def test_is_open_for_writing_when_it_is_synchronised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,3 +50,18 @@ def test_a_block_that_writes_nothing_changes_nothing(tmp_path: Path) -> None:
     with replacing(str(path)):
         pass
     assert path.read_text() == "old"
+
+
+def test_new_folder_is_there_when_it_is_complete(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "target"
+    with pytest.raises(RuntimeError, match="full"), new_folder(target) as folder:  # noqa: PT012
+        (folder / "half").touch()
+        raise RuntimeError("full")
+    assert list((tmp_path / "deep").iterdir()) == []
+    with new_folder(target) as folder:
+        (folder / "file").touch()
+        assert not target.exists()
+    assert [path.name for path in target.iterdir()] == ["file"]
+    with pytest.raises(FileExistsError, match=r"exists and was not changed\.\nGive another"), new_folder(target):
+        pass
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["target"]
