@@ -5,9 +5,9 @@
 
 `tables` makes dictionaries of the training part of the fold, decides there which label a category stands for, and
 scores the validation part, of each part at most `--cases`: each model with k of 16, 32, 64, fixed against assign, its
-stages against each other, and raw intensities clustered by k-means alone. A row is a JSON file in OUT; rows that are
-there are not made again. nnU-Net's variables must be set as for the training. `solver` times the weights of a patch
-beside scikit-learn's.
+stages against each other. Two controls see no network: intensities, and the place in the image, clustered by k-means.
+A row is a JSON file in OUT, a folder for one data set; rows that are there are not made again. nnU-Net's variables must
+be set as for the training. `solver` times the weights of a patch beside scikit-learn's.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import json
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,13 @@ from nnunetv2_factorizer.concepts.training_images import training_cases
 from nnunetv2_factorizer.factorization.rows import solve_rows
 from nnunetv2_factorizer.inference.image_space import to_image_space
 from nnunetv2_factorizer.inference.model import load_model_once
+from nnunetv2_factorizer.training.atomic import replacing
 
 CATEGORIES = (16, 32, 64)
 STAGE_CATEGORIES = 32  # with more categories than channels the weights of a position are not unique
 THRESHOLD = 0.5
 VOXELS = 2000
-"""Of each image, for k-means on intensities."""
+"""Of each image, for k-means without a network."""
 
 
 def tables(models: Sequence[Path], fold: str, out: Path, most_cases: int | None) -> None:
@@ -56,9 +58,10 @@ def tables(models: Sequence[Path], fold: str, out: Path, most_cases: int | None)
         )
         fit, score = _cases(load(), fold, most_cases)
         default = select_stage(load())
-        others = [f"encoder.stages.{i}" for i in range(int(default[-1]) + 2)]
+        others = [f"encoder.stages.{i}" for i in range(len(load().network.encoder.stages))]
         for stage, k in [(default, k) for k in CATEGORIES] + [(s, STAGE_CATEGORIES) for s in others if s != default]:
-            missing = [mode for mode in MODES if not (out / f"{folder.name}_{stage}_{k}_{mode}.json").exists()]
+            files = {mode: out / f"{folder.name}_{stage}_{k}_{mode}.json" for mode in MODES}
+            missing = [mode for mode, file in files.items() if not file.exists()]
             if not missing:
                 continue
             identity = ModelIdentity.of(load(), folder, fold, "checkpoint_final.pth")
@@ -67,13 +70,14 @@ def tables(models: Sequence[Path], fold: str, out: Path, most_cases: int | None)
                 predict = partial(_categories, load, Concepts(stage, centres, mode))
                 row = {"features": folder.name, "stage": stage, "k": k, "mode": mode}
                 row |= _evaluate(load(), predict, fit, score, centres)
-                _write(out / f"{folder.name}_{stage}_{k}_{mode}.json", row)
-    for k in CATEGORIES:
-        if not (out / f"intensities_{k}.json").exists():
-            centres = _intensity_centres(load(), fit, k)
-            row = {"features": "raw intensities", "stage": "-", "k": k, "mode": "nearest centre"}
-            row |= _evaluate(load(), partial(_nearest_intensity, load(), centres), fit, score, centres)
-            _write(out / f"intensities_{k}.json", row)
+                _write(files[mode], row)
+    for describe, k in product((intensities, place), CATEGORIES):
+        file = out / f"{describe.__name__}_{k}.json"
+        if not file.exists():
+            centres = _centres(partial(describe, load()), fit, k)
+            row = {"features": describe.__name__, "stage": "-", "k": k, "mode": "nearest centre"}
+            row |= _evaluate(load(), partial(_nearest, partial(describe, load()), centres), fit, score, centres)
+            _write(file, row)
     _print(out)
 
 
@@ -162,33 +166,45 @@ def _categories(load: Callable[[], nnUNetPredictor], concepts: Concepts, case: C
         )
 
 
-def _intensity_centres(predictor: nnUNetPredictor, cases: Sequence[Case], k: int) -> NDArray:
-    """Of the preprocessed voxels, some of each image."""
+def intensities(predictor: nnUNetPredictor, case: Case) -> NDArray:
+    """The preprocessed image in the size of the image, `(z, y, x, C)`."""
+    image = load_image(predictor, case)
+    return np.stack([to_image_space(channel.numpy(), predictor, image.properties) for channel in image.data], -1)
+
+
+def place(predictor: nnUNetPredictor, case: Case) -> NDArray:
+    """Where in the image a voxel is, from 0 to 1 along each axis, `(z, y, x, 3)`."""
+    image, _ = predictor.plans_manager.image_reader_writer_class().read_images(list(case.files))
+    return np.moveaxis(np.indices(image.shape[1:], np.float32), 0, -1) / image.shape[1:]
+
+
+def _centres(describe: Callable[[Case], NDArray], cases: Sequence[Case], k: int) -> NDArray:
+    """Of some voxels of each image."""
     rng = np.random.default_rng(0)
-    voxels = [rng.permutation(load_image(predictor, case).data.flatten(1).T.numpy())[:VOXELS] for case in cases]
+    described = (describe(case) for case in cases)
+    voxels = [rng.permutation(d.reshape(-1, d.shape[-1]))[:VOXELS] for d in described]
     return cluster(np.concatenate(voxels), k, seed=0)
 
 
-def _nearest_intensity(predictor: nnUNetPredictor, centres: NDArray, case: Case) -> NDArray:
-    image = load_image(predictor, case)
-    channels = [to_image_space(c.numpy(), predictor, image.properties) for c in image.data]
-    voxels = np.stack(channels, -1)
-    return 1 + pairwise_distances_argmin(voxels.reshape(-1, len(channels)), centres).reshape(voxels.shape[:-1])
+def _nearest(describe: Callable[[Case], NDArray], centres: NDArray, case: Case) -> NDArray:
+    described = describe(case)
+    return 1 + pairwise_distances_argmin(described.reshape(-1, len(centres[0])), centres).reshape(described.shape[:-1])
 
 
 def _write(path: Path, row: dict[str, Any]) -> None:
-    path.write_text(json.dumps(row, indent=2))
+    with replacing(str(path)) as unfinished:
+        Path(unfinished).write_text(json.dumps(row, indent=2))
 
 
 def _print(out: Path) -> None:
     """A line a row: mean Dice of the foreground for each protocol."""
     print(f"{machine()}. Mean foreground Dice of held-out cases.")
     protocols = [*PROTOCOLS, "matching-normalised, shuffled labels"]
-    print(f"| features | stage | k | mode | {' | '.join(protocols)} |\n|{' --- |' * (4 + len(protocols))}")
+    print(f"| features | stage | k | mode | cases | {' | '.join(protocols)} |\n|{' --- |' * (5 + len(protocols))}")
     for path in sorted(out.glob("*.json")):
         row = json.loads(path.read_text())
         means = [row[p].get("foreground_mean", {}).get("Dice") for p in protocols]
-        cells = [row["features"], row["stage"], row["k"], row["mode"]]
+        cells = [*(row[name] for name in ("features", "stage", "k", "mode")), len(row["matching"]["cases"])]
         cells += ["-" if mean is None else f"{mean:.3f}" for mean in means]
         print(f"| {' | '.join(map(str, cells))} |")
 
@@ -198,7 +214,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("tables", "solver"):
         command = commands.add_parser(name)
-        command.add_argument("-m", nargs="+", type=Path, required=True)
+        command.add_argument("-m", nargs="+" if name == "tables" else 1, type=Path, required=True)
         command.add_argument("-f", default="0")
         if name == "tables":
             command.add_argument("-o", type=Path, required=True)

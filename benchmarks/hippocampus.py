@@ -6,6 +6,7 @@
 Every training is nnU-Net's own: its trainer classes, augmentation, sampling, loss and validation on fold 0 of
 `3d_fullres`, with the batch size and the number of iterations given here. The environment variables of nnU-Net must
 be set; the data are planned and preprocessed on first use. A training that is in OUT already is not repeated.
+Other data and another configuration are trained in the same way with `-d` and `-c`.
 """
 
 import argparse
@@ -41,10 +42,12 @@ def result_file(out: Path, trainer_name: str, batch_size: int, iterations: int, 
     return out / f"{trainer_name}_{iterations}x{batch_size}_seed{seed}.json"
 
 
-def train(trainer_name: str, dataset_id: int, batch_size: int, iterations: int, seed: int, out: Path) -> None:
+def train(
+    trainer_name: str, dataset_id: int, configuration: str, batch_size: int, iterations: int, seed: int, out: Path
+) -> None:
     """Trains and validates one trainer in this process and writes its file into `out`."""
-    plans_name = prepare(dataset_id, batch_size)
-    trainer = get_trainer_from_args(str(dataset_id), CONFIGURATION, 0, trainer_name, plans_name, False, device())
+    plans_name = prepare(dataset_id, batch_size, configuration)
+    trainer = get_trainer_from_args(str(dataset_id), configuration, 0, trainer_name, plans_name, False, device())
     budget = {"trainer": trainer_name, "iterations": iterations, "batch_size": batch_size, "seed": seed}
     result = budget | train_and_validate(trainer, iterations, seed)
     result_file(out, trainer_name, batch_size, iterations, seed).write_text(json.dumps(result, indent=2))
@@ -69,16 +72,16 @@ def train_and_validate(trainer: nnUNetTrainer, iterations: int, seed: int) -> di
     }
 
 
-def prepare(dataset_id: int, batch_size: int) -> str:
+def prepare(dataset_id: int, batch_size: int, configuration: str = CONFIGURATION) -> str:
     """Plans and preprocesses where that is not done yet, and gives the name of the plans with this batch size."""
     folder = Path(nnUNet_preprocessed) / maybe_convert_to_dataset_name(dataset_id)
-    if not (folder / f"nnUNetPlans_{CONFIGURATION}").is_dir():
+    if not (folder / f"nnUNetPlans_{configuration}").is_dir():
         program = str(Path(sys.executable).parent / "nnUNetv2_plan_and_preprocess")
-        command = [program, "-d", str(dataset_id), "-c", CONFIGURATION, "-np", "2", "-npfp", "2"]
+        command = [program, "-d", str(dataset_id), "-c", configuration, "-np", "2", "-npfp", "2"]
         subprocess.run(command, check=True, env=os.environ | {"nnUNet_n_proc_DA": "1"})
     plans = json.loads((folder / "nnUNetPlans.json").read_text())
     plans["plans_name"] = f"nnUNetPlans_batch{batch_size}"
-    plans["configurations"][CONFIGURATION]["batch_size"] = batch_size
+    plans["configurations"][configuration]["batch_size"] = batch_size
     (folder / f"{plans['plans_name']}.json").write_text(json.dumps(plans, indent=2))
     return plans["plans_name"]
 
@@ -102,6 +105,7 @@ def main() -> None:
     parser.add_argument("-o", type=Path, required=True, help="folder of the results, one JSON file a trainer")
     parser.add_argument("-tr", nargs="+", choices=TRAINERS, default=list(TRAINERS), help="trainers, default: all five")
     parser.add_argument("-d", type=int, default=4, help="dataset id, default: 4")
+    parser.add_argument("-c", default=CONFIGURATION, help=f"configuration, default: {CONFIGURATION}")
     parser.add_argument("-b", type=int, default=2, help="batch size, default: 2")
     parser.add_argument("--iterations", type=int, default=1000, help="default: 1000")
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
@@ -113,7 +117,7 @@ def main() -> None:
     args.o.mkdir(parents=True, exist_ok=True)
     if args.action == "train-one":
         torch.set_num_threads(args.threads)
-        train(args.tr[0], args.d, args.b, args.iterations, args.seed, args.o)
+        train(args.tr[0], args.d, args.c, args.b, args.iterations, args.seed, args.o)
         return
     for trainer_name in args.tr:
         if not result_file(args.o, trainer_name, args.b, args.iterations, args.seed).exists():

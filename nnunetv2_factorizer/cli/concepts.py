@@ -1,8 +1,10 @@
 """`nnUNetv2_factorizer_concepts`: segmentation without labels by the features of a trained model."""
 
 import argparse
+import dataclasses
 import json
 from functools import partial
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,9 @@ from nnunetv2_factorizer.inference.images import find_images
 from nnunetv2_factorizer.inference.model import load_model_once
 from nnunetv2_factorizer.training.atomic import new_folder, replacing
 
+PAGES = "gallery"
+"""Folder beside predictions: pictures among them might be taken for some."""
+
 
 def main() -> None:
     """Entry point of the command."""
@@ -55,6 +60,8 @@ def main() -> None:
 
 def _fit(args: argparse.Namespace) -> None:
     check_count("-k", args.k)
+    if not 0 <= args.seed < 2**32:
+        raise ValueError(f"--seed must be at least 0 and less than 2**32, got {args.seed}.")
     folder = model_folder(args.parser, args)
     load = _load(folder, args.f, args.chk, args, mirroring=False)
     with new_folder(args.o) as output:
@@ -69,6 +76,8 @@ def _fit(args: argparse.Namespace) -> None:
         dictionary.save(output)
         write_gallery(dictionary, {}, output)
     print(f"Wrote {args.o}: {args.k} categories of {stage} from {len(cases)} images. Look at {args.o / GALLERY}.")
+    if args.k > (channels := dictionary.centres.shape[1]):
+        print(f"With more categories than channels ({channels}) weights may not be unique; compare a -k of {channels}.")
     print(f"Next: nnUNetv2_factorizer_concepts predict -i IMAGES -o PREDICTIONS --dictionary {args.o}")
 
 
@@ -84,17 +93,33 @@ def _predict(args: argparse.Namespace) -> None:
     dictionary.check_model(ModelIdentity.of(predictor, folder, made.fold, made.checkpoint))
     concepts = Concepts(select_stage(predictor, dictionary.stage), dictionary.centres, args.mode, args.components)
     cases = _cases(args.i, predictor)
-    ending = predictor.dataset_json["file_ending"]
-    for name in (*(case.name + ending for case in cases), RECORD, GALLERY, "soft"):
-        if (args.o / name).exists():
-            raise FileExistsError(f"{args.o / name} exists and was not changed.\nGive another folder with -o.")
-    args.o.mkdir(parents=True, exist_ok=True)
+    record = PredictionRecord(dictionary_sha256(args.dictionary), args.mode, number, names, {})
+    _prepare(args.o, cases, record, continuing=args.continue_prediction)
     work = partial(segment_case, load=load, concepts=concepts, output=args.o.absolute(), soft=args.soft)
     counts = list(map_cases(work, cases, scheduler=args.scheduler, show_progress=not args.disable_progress_bar))
     voxels = {case.name: found for case, found in zip(cases, counts, strict=True)}
-    PredictionRecord(dictionary_sha256(args.dictionary), args.mode, number, names, voxels).save(args.o)
-    write_gallery(dictionary, names, args.o)
-    print(f"Wrote {len(cases)} segmentations into {args.o}; {RECORD} and {GALLERY} there say what the categories are.")
+    dataclasses.replace(record, cases=voxels).save(args.o)
+    write_gallery(dictionary, names, args.o / PAGES)
+    print(f"Wrote {len(cases)} segmentations into {args.o}. {args.o / PAGES / GALLERY} shows what the categories are.")
+
+
+def _prepare(output: Path, cases: list[Case], record: PredictionRecord, *, continuing: bool) -> None:
+    """The output folder, with the record of what is going to be in it."""
+    if continuing and (output / RECORD).exists():
+        begun = PredictionRecord.load(output)
+        if (begun.dictionary_sha256, begun.mode) != (record.dictionary_sha256, record.mode):
+            raise ValueError(
+                f"{output} was begun in mode {begun.mode} with the dictionary of SHA-256 {begun.dictionary_sha256}."
+                "\nGo on with these, or give another folder with -o."
+            )
+    else:
+        of_cases = (path for case in cases for path in output.glob(f"{escape(case.name)}.*"))
+        for path in (output / RECORD, output / PAGES, output / "soft", *of_cases):
+            if path.exists():
+                remedy = "Give another folder with -o, or go on with a prediction of yours by --continue_prediction."
+                raise FileExistsError(f"{path} exists and was not changed.\n{remedy}")
+    output.mkdir(parents=True, exist_ok=True)
+    record.save(output)
 
 
 def _evaluate(args: argparse.Namespace) -> None:
@@ -138,7 +163,13 @@ def _print_scores(result: dict[str, Any], number: int) -> None:
 def _dataset_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist.\nGive the dataset.json of the labels with -djfile.")
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        dataset_json: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if missing := {"labels", "file_ending"} - set(dataset_json):
+            raise ValueError(f"there is no {missing.pop()}")
+    except ValueError as error:
+        raise ValueError(f"{path} is no dataset.json of nnU-Net v2: {error}.\nGive another with -djfile.") from error
+    return dataset_json
 
 
 def _load(folder: Path, fold: str, checkpoint: str, args: argparse.Namespace, mirroring: bool) -> Load:
@@ -194,7 +225,12 @@ def _add_predict(commands: Any) -> None:
         "whose components go to the most similar centre; default: fixed",
     )
     add("--components", type=int, default=8, help="of each patch with --mode assign, default: 8")
-    add("--soft", action="store_true", help="write the weights of each category, too: OUT/soft/CASE_001.nii.gz, ...")
+    add(
+        "--soft",
+        action="store_true",
+        help="write the weights of each category, too (with assign, shares of votes): OUT/soft/CASE_001.nii.gz, ...",
+    )
+    add("--continue_prediction", action="store_true", help="leave out images whose segmentations are in -o already")
     add("--names", type=Path, metavar="JSON", help='names of categories, such as {"1": "grey matter"}')
     add("--disable_tta", action="store_true", help="no mirroring: faster, less accurate")
     _add_running(parser)

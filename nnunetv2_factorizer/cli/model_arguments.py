@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from nnunetv2 import paths
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.utilities.file_path_utilities import get_output_folder
 
@@ -47,6 +48,8 @@ def model_folder(parser: argparse.ArgumentParser, args: argparse.Namespace) -> P
         return args.m
     if args.c is None:
         parser.error("-d needs -c, the configuration of the model")
+    if paths.nnUNet_results is None:
+        raise FileNotFoundError("nnUNet_results is not set.\nSet it as for the training, or give the model with -m.")
     return Path(get_output_folder(args.d, args.tr, args.p, args.c))
 
 
@@ -62,7 +65,16 @@ def predictor_of(folder: Path, args: argparse.Namespace, folds: list[str] | None
 
 
 def prediction_settings(args: argparse.Namespace, mirroring: bool) -> dict[str, Any]:
-    """Arguments of `nnUNetPredictor`."""
+    """Arguments of `nnUNetPredictor`.
+
+    Raises:
+        ValueError: the step size is none.
+        RuntimeError: there is no GPU.
+    """
+    if not 0 < args.step_size <= 1:
+        raise ValueError(f"-step_size must be greater than 0 and at most 1, got {args.step_size:g}.")
+    if args.device == "cuda" and not torch.cuda.is_available():
+        raise RuntimeError("PyTorch finds no GPU here.\nGive -device cpu, or see nnUNetv2_factorizer_doctor.")
     return {
         "tile_step_size": args.step_size,
         "use_mirroring": mirroring,

@@ -28,7 +28,8 @@ def cluster(features: NDArray[np.float32], categories: int, seed: int) -> NDArra
     number = len(features)
     sample = features[np.sort(rng.choice(number, min(number, max(SAMPLE, categories)), replace=False))]
     first, _ = kmeans_plusplus(sample, categories, random_state=seed)
-    kmeans = MiniBatchKMeans(categories, init=first, n_init=1, random_state=seed)
+    # Its default replaces centres of few features by features drawn at random, which would drop what is rare.
+    kmeans = MiniBatchKMeans(categories, init=first, n_init=1, reassignment_ratio=0, random_state=seed)
     batch = max(BATCH, categories)
     for _ in range(max(FEWEST_STEPS, ceil(EPOCHS * number / batch))):
         kmeans.partial_fit(features[np.sort(rng.integers(number, size=batch))])

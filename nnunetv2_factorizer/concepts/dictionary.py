@@ -28,7 +28,7 @@ class ModelIdentity:
         checkpoint: the name of the file.
         checkpoint_sha256: of that file.
         dataset: name.
-        configuration: such as `3d_fullres`.
+        configuration: such as `3d_fullres`, by the name of the folder.
         spacing: mm, of the configuration.
         trainer: name.
     """
@@ -51,7 +51,7 @@ class ModelIdentity:
             checkpoint,
             _sha256(require_checkpoint(folder, fold, checkpoint)),
             predictor.plans_manager.dataset_name,
-            folder.name.split("__")[-1],
+            folder.resolve().name.split("__")[-1],
             [float(s) for s in predictor.configuration_manager.spacing],
             predictor.trainer_name,
         )
@@ -141,7 +141,7 @@ class Dictionary:
 
     def check_model(self, identity: ModelIdentity) -> None:
         """Raises a `ValueError` where another model is about to be used than the dictionary was made with."""
-        for name in ("dataset", "trainer", "configuration", "spacing", "checkpoint_sha256"):
+        for name in ("dataset", "trainer", "spacing", "checkpoint_sha256"):  # a folder may have another name by now
             made, given = getattr(self.identity, name), getattr(identity, name)
             if made != given:
                 raise ValueError(

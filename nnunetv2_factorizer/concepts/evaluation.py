@@ -73,11 +73,13 @@ def probe(tables: Sequence[NDArray], centres: NDArray, threshold: float) -> NDAr
     Args:
         tables: of the images that decide.
         centres: `(k, C)` of the dictionary.
-        threshold: from 0.5 to 1.
+        threshold: at least 0.5, less than 1.
 
     Raises:
-        ValueError: the categories that are so pure are all of one label.
+        ValueError: the threshold is another, or the categories that are so pure are all of one label.
     """
+    if not 0.5 <= threshold < 1:
+        raise ValueError(f"--threshold must be at least 0.5 and less than 1, got {threshold:g}.")
     pairs = [
         (category, int(row.argmax()))
         for table in tables
@@ -87,8 +89,8 @@ def probe(tables: Sequence[NDArray], centres: NDArray, threshold: float) -> NDAr
     found = {label for _, label in pairs}
     if len(found) < 2:
         raise ValueError(
-            f"{len(pairs)} categories fall to more than {threshold:g} into one label, which makes pairs of "
-            f"{len(found)} labels; a linear probe needs 2.\n"
+            f"{len(pairs)} times a category of an image falls to more than {threshold:g} into one label, of "
+            f"{len(found)} labels in all; a linear probe needs 2.\n"
             "Give a smaller --threshold, a dictionary with a larger -k, or another --protocol."
         )
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))

@@ -17,11 +17,11 @@ TILE = 2
 
 @dataclass(frozen=True)
 class TileFeatures:
-    """Of the tiles of one image whose middle lies in it.
+    """Of the tiles of one image whose middle lies in it; of an image thinner than a tile, those that overlap it.
 
     Attributes:
         features: `(tiles, C)`, float32, not negative.
-        centres: `(tiles, 3)`, voxels of the preprocessed image.
+        centres: `(tiles, 3)`, their middles, voxels of the preprocessed image.
         size: voxels `(3,)` of a tile.
     """
 
@@ -80,12 +80,14 @@ class _Tiles:
         if len(grid) == 2:  # of a slice: its first axis is a number
             middles = np.insert(middles, 0, 0, axis=1)
         start = [axis.start if isinstance(axis, slice) else axis for axis in region]
-        centres = np.floor(middles + start - self._padding).astype(np.int32)
-        inside = ((centres >= 0) & (centres < self._image)).all(1)
+        middles += start - self._padding
+        size = np.ones(3)
+        size[-len(grid) :] = tile * stride
+        reach = np.where(self._image < size, (size - 1) / 2, 0)  # all middles may lie beside an image that is thin
+        inside = ((middles + reach >= 0) & (middles - reach < self._image)).all(1)
         self._features.append(averages.flatten(1).T.cpu().numpy()[inside])
-        self._centres.append(centres[inside])
-        self._size = np.ones(3, np.int32)
-        self._size[-len(grid) :] = tile * stride
+        self._centres.append(np.floor(middles[inside]).clip(0, self._image - 1).astype(np.int32))
+        self._size = size.astype(np.int32)
 
     def result(self) -> TileFeatures:
         return TileFeatures(np.concatenate(self._features), np.concatenate(self._centres), self._size)

@@ -25,7 +25,7 @@ def write_gallery(dictionary: Dictionary, names: dict[int, str], folder: Path) -
     Args:
         dictionary: of the concepts.
         names: of categories, counted from 1; a category without one is called by its number.
-        folder: to write into.
+        folder: to write into; it is made where there is none.
     """
     categories = [
         {
@@ -36,6 +36,7 @@ def write_gallery(dictionary: Dictionary, names: dict[int, str], folder: Path) -
         }
         for row, count in enumerate(dictionary.tiles)
     ]
+    folder.mkdir(exist_ok=True)
     content = {"dictionary": dictionary, "identity": dictionary.identity, "categories": categories}
     (folder / GALLERY).write_text(render(__package__, "gallery.html.jinja", content), encoding="utf-8")
     _contact_sheet(dictionary, names).save(folder / "gallery.png")

@@ -1,6 +1,5 @@
 """An image for a trained model, looked at before the network is: its channels and its values."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,8 +20,14 @@ def load_image(predictor: nnUNetPredictor, case: Case) -> Preprocessed:
     """The preprocessed image `(C, *S)`.
 
     Raises:
-        ValueError: it has other channels than the training images, is constant, or has NaN or infinite voxels.
+        ValueError: it has other channels than the training images, is constant, or has NaN or infinite voxels; or the
+            model is the second stage of a cascade.
     """
+    if (previous := predictor.configuration_manager.previous_stage_name) is not None:
+        raise ValueError(
+            f"this model is the second stage of a cascade and sees segmentations of {previous} beside the image.\n"
+            f"Give a model of {previous} or of another configuration that sees the image alone."
+        )
     # Preprocessing reads the files itself, and crops and normalises before anybody can look at the values.
     image, _ = predictor.plans_manager.image_reader_writer_class().read_images(list(case.files))
     channels = list(predictor.dataset_json["channel_names"].values())
@@ -41,6 +46,6 @@ def load_image(predictor: nnUNetPredictor, case: Case) -> Preprocessed:
     return preprocess(predictor, case.files)
 
 
-def as_cases(images: dict[str, list[str]] | dict[str, Sequence[str]]) -> list[Case]:
+def as_cases(images: dict[str, list[str]]) -> list[Case]:
     """Of what `find_images` found."""
     return [Case(name, tuple(files)) for name, files in images.items()]

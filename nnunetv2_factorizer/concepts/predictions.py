@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from nnunetv2_factorizer.concepts.dictionary import ARRAYS
 from nnunetv2_factorizer.concepts.evaluation import count
 from nnunetv2_factorizer.inference.cases import map_cases
+from nnunetv2_factorizer.training.atomic import replacing
 
 RECORD = "concepts.json"
 
@@ -26,7 +27,8 @@ class PredictionRecord:
         mode: `fixed` or `assign`.
         categories: k.
         names: of those categories that got one.
-        cases: for each image the number of voxels of each category; 0 is where there is none.
+        cases: for each image the number of voxels of each category, 0 is where there is none; empty until all images
+            are done.
     """
 
     dictionary_sha256: str
@@ -37,7 +39,8 @@ class PredictionRecord:
 
     def save(self, folder: Path) -> None:
         """Writes the record into the folder of the predictions."""
-        (folder / RECORD).write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n", encoding="utf-8")
+        with replacing(str(folder / RECORD)) as unfinished:
+            Path(unfinished).write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> "PredictionRecord":
@@ -93,9 +96,14 @@ def tables(
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: a label does not fit its prediction.
+        ValueError: a label does not fit its prediction, or the prediction was interrupted.
     """
     record = PredictionRecord.load(predictions)
+    if not record.cases:
+        raise ValueError(
+            f"{predictions} is not finished.\n"
+            "Run `nnUNetv2_factorizer_concepts predict` again with --continue_prediction."
+        )
     ending = dataset_json["file_ending"]
     for folder in (predictions, labels):
         for case in record.cases:

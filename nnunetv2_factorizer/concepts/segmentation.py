@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from nnunetv2_factorizer.concepts.images import Case, load_image
 from nnunetv2_factorizer.factorization import factorize
+from nnunetv2_factorizer.factorization.precision import without_autocast
 from nnunetv2_factorizer.factorization.rows import solve_rows
 from nnunetv2_factorizer.factorization.threads import one_thread
 from nnunetv2_factorizer.inference.image_space import to_image_space
@@ -58,7 +59,7 @@ def segment_case(
 ) -> dict[int, int]:
     """Writes the segmentation of an image into categories 1 to k, in the geometry and the format of the image.
 
-    0 is where nnU-Net crops the image, and where no concept has a weight.
+    0 is where nnU-Net crops the image, and where no concept has a weight. A segmentation that is there is only counted.
 
     Args:
         case: the image.
@@ -76,13 +77,15 @@ def segment_case(
     """
     predictor = load()
     writer = predictor.plans_manager.image_reader_writer_class()
+    path = output / (case.name + predictor.dataset_json["file_ending"])
+    if path.exists():
+        return _count(writer.read_seg(str(path))[0][0].astype(int))
     if isinstance(writer, SimpleITKIOWithReorient) and len(concepts.centres) > 255:
         raise ValueError(
             f"nnU-Net's {type(writer).__name__} writes numbers up to 255, the dictionary has {len(concepts.centres)} "
             "categories.\nMake a dictionary with -k 255 or fewer."
         )
     image = load_image(predictor, case)
-    ending = predictor.dataset_json["file_ending"]
     with tempfile.TemporaryDirectory(dir=output, prefix=".concepts_") as folder:
         scratch = Path(folder)
         with stitching(predictor, {concepts.stage: concepts.tap}, scratch) as stitched:
@@ -91,11 +94,16 @@ def segment_case(
         finished = scratch / "finished"
         (finished / "soft").mkdir(parents=True)
         segmentation = _largest(predictor, weights, image.properties, finished / "soft" / case.name if soft else None)
-        writer.write_seg(segmentation, str(finished / (case.name + ending)), image.properties)
+        writer.write_seg(segmentation, str(finished / path.name), image.properties)
         if soft:
             (output / "soft").mkdir(exist_ok=True)
-        for path in sorted(finished.rglob("*.*")):
-            os.replace(path, output / path.relative_to(finished))
+        # The segmentation last: where it is, everything is.
+        for made in sorted(finished.rglob("*.*"), key=lambda file: file.name == path.name):
+            os.replace(made, output / made.relative_to(finished))
+    return _count(segmentation)
+
+
+def _count(segmentation: NDArray[np.integer]) -> dict[int, int]:
     values, counts = np.unique(segmentation, return_counts=True)
     return dict(zip(values.tolist(), counts.tolist(), strict=True))
 
@@ -132,11 +140,11 @@ def _assign(centres: Tensor, components: int, x: Tensor, output: Tensor) -> Tens
     rank = min(components, *features.shape)
     generator = torch.Generator().manual_seed(0)  # nobody else's random numbers change
     w0, h0 = (torch.rand(size, rank, generator=generator).to(features.device) for size in features.shape)
-    with one_thread():
+    with one_thread(), without_autocast(features):
         w, h = factorize(features, w0, h0, num_iters=ITERATIONS)
-    # Factors are unique up to the scale of each component: that of unit vectors makes weights comparable.
-    strength, component = (w * torch.linalg.vector_norm(h, dim=0)).max(1)
-    cosine = functional.normalize(h.T, dim=1) @ functional.normalize(centres.to(h.device), dim=1).T
+        # Factors are unique up to the scale of each component: that of unit vectors makes weights comparable.
+        strength, component = (w * torch.linalg.vector_norm(h, dim=0)).max(1)
+        cosine = functional.normalize(h.T, dim=1) @ functional.normalize(centres.to(h.device), dim=1).T
     votes = functional.one_hot(cosine.argmax(1)[component], len(centres)).to(features.dtype)
     return _maps(votes * (strength > 0)[:, None], output)
 

@@ -16,7 +16,7 @@ def training_cases(predictor: nnUNetPredictor, fold: str) -> list[Case]:
     """The training part of a fold, by `splits_final.json`; every image for the fold `all`.
 
     Raises:
-        FileNotFoundError: the raw data or the splits are not there.
+        FileNotFoundError: the raw data, the splits or an image are not there.
         ValueError: the splits do not have the fold.
     """
     dataset = predictor.plans_manager.dataset_name
@@ -33,6 +33,11 @@ def training_cases(predictor: nnUNetPredictor, fold: str) -> list[Case]:
                 f"{splits} has {len(folds)} folds, and no fold {fold}.\nGive a folder of its training images with -i."
             )
         names = folds[int(fold)]["train"]
+    if missing := sorted(set(names) - set(images)):
+        raise FileNotFoundError(
+            f"{len(missing)} images of fold {fold}, such as {missing[0]}, are not in {raw}.\n"
+            "Bring them back, or give a folder of images with -i."
+        )
     return [Case(name, tuple(images[name]["images"])) for name in names]
 
 

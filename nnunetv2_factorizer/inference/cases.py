@@ -10,6 +10,9 @@ from tqdm import tqdm
 Case = TypeVar("Case")
 Result = TypeVar("Result")
 
+PATIENCE = 30
+"""Seconds until a scheduler must have a worker."""
+
 ONE_AT_A_TIME = threading.Lock()  # in each worker: a model and its hooks are not made for threads
 
 
@@ -31,7 +34,7 @@ def map_cases(
 
     Raises:
         ModuleNotFoundError: there is a scheduler, and Dask is not installed.
-        OSError: the scheduler does not answer.
+        OSError: the scheduler does not answer, or has no workers.
     """
     results = map(work, cases) if scheduler is None else _by_workers(work, cases, scheduler)
     yield from tqdm(results, total=len(cases), unit="case", disable=not show_progress)
@@ -39,7 +42,7 @@ def map_cases(
 
 def _by_workers(work: Callable[[Case], Result], cases: Sequence[Case], scheduler: str) -> Iterator[Result]:
     try:
-        from distributed import Client, Future  # an extra, and it takes a second to import
+        from distributed import Client, Future, TimeoutError  # an extra, and it takes a second to import
     except ModuleNotFoundError as error:
         message = "--scheduler needs Dask, which is not installed.\nInstall it: pip install 'nnunetv2-factorizer[dask]'"
         raise ModuleNotFoundError(message) from error
@@ -51,6 +54,11 @@ def _by_workers(work: Callable[[Case], Result], cases: Sequence[Case], scheduler
         )
         raise ConnectionError(message) from error
     with client:
+        try:
+            client.wait_for_workers(1, timeout=PATIENCE)
+        except TimeoutError as error:
+            message = f"the Dask scheduler {scheduler} has no workers.\nStart some with `dask worker {scheduler}`."
+            raise ConnectionError(message) from error
         pending: deque[Future] = deque()
         for case in cases:
             pending.append(client.submit(_alone, work, case, pure=False))

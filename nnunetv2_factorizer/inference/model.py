@@ -50,7 +50,7 @@ def require_checkpoint(folder: Path, fold: str, checkpoint_name: str) -> Path:
         return path
     found = [p.parent.name.removeprefix("fold_") for p in sorted(folder.glob(f"fold_*/{checkpoint_name}"))]
     raise FileNotFoundError(
-        f"{path} does not exist; the folds with {checkpoint_name} are: {' '.join(found) or 'none'}. "
+        f"{path} does not exist; the folds with {checkpoint_name} are: {' '.join(found) or 'none'}.\n"
         "Name the model with -d, -tr, -p and -c, the folds with -f and the checkpoint with -chk, or train it."
     )
 

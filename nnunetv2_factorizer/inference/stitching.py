@@ -4,6 +4,7 @@ Mirrored passes are mirrored back and averaged, tiles are weighted as nnU-Net we
 fewer voxels than the patch are interpolated to its size.
 """
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -123,6 +124,12 @@ class Stitching:
     def _new_maps(self, layer: str, number: int) -> StitchedMaps:
         path = self._folder / f"{self._fold}_{layer}.float32"
         zeros = bytes(self._weights.nbytes)
+        needed, free = number * len(zeros), shutil.disk_usage(self._folder).free
+        if needed > free:
+            raise OSError(
+                f"{number} maps of this image need {needed / 2**30:.1f} GiB for the time being, and "
+                f"{free / 2**30:.1f} GiB are free in {self._folder.parent}.\nMake room, or give another folder with -o."
+            )
         with path.open("wb") as file:
             for _ in range(number):  # With holes in it, a mapped file on a full disk would kill the process later.
                 file.write(zeros)

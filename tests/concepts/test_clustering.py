@@ -21,6 +21,12 @@ def test_centres_of_clouds() -> None:
     np.testing.assert_allclose(centres[centres.argmax(0)], 10 * np.eye(3) + 0.5, atol=0.1)
 
 
+def test_a_rare_concept_keeps_its_centre() -> None:
+    features = np.concatenate([clouds(6000), np.full((12, 3), 20, np.float32)])
+    centres = cluster(features, 4, seed=0)
+    assert np.linalg.norm(centres - 20, axis=1).min() < 0.1
+
+
 def test_the_seed_decides() -> None:
     features = np.random.default_rng(0).random((500, 4), np.float32)
     np.testing.assert_array_equal(cluster(features, 8, seed=3), cluster(features, 8, seed=3))

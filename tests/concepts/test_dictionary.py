@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnunetv2_factorizer.concepts.dictionary import ARRAYS, RECORD, Dictionary
-from tests.concepts.regions import IDENTITY, STAGE
+from nnunetv2_factorizer.concepts.dictionary import ARRAYS, RECORD, Dictionary, ModelIdentity
+from tests.concepts.regions import IDENTITY, STAGE, make_predictor
 
 
 def dictionary(k: int = 3, **changes: Any) -> Dictionary:
@@ -70,14 +70,25 @@ def test_damaged_files(tmp_path: Path, name: str, content: bytes) -> None:
         Dictionary.load(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("checkpoint_sha256", "other"), ("spacing", [2.0]), ("configuration", "2d"), ("dataset", "D")]
-)
+@pytest.mark.parametrize(("name", "value"), [("checkpoint_sha256", "other"), ("spacing", [2.0]), ("dataset", "D")])
 def test_another_model(name: str, value: Any) -> None:
     other = dataclasses.replace(IDENTITY, **{name: value})
     with pytest.raises(ValueError, match=rf"^the dictionary was made for another model: its {name} is .*\nGive"):
         dictionary().check_model(other)
 
 
-def test_the_same_model_elsewhere() -> None:
-    dictionary().check_model(dataclasses.replace(IDENTITY, model="moved", fold="all"))
+def test_the_same_model_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that was renamed, or that is the working folder."""
+    folder = tmp_path / "Dataset997_Small" / "trainer__plans__3d_fullres"
+    (folder / "fold_0").mkdir(parents=True)
+    (folder / "fold_0" / "checkpoint_final.pth").write_bytes(b"weights")
+    monkeypatch.chdir(folder)
+    predictor = make_predictor("PlainConvUNet", 3)
+    identity = ModelIdentity.of(predictor, Path(), "0", "checkpoint_final.pth")
+    assert (identity.model, identity.configuration) == (str(folder), "3d_fullres")
+    moved = folder.rename(tmp_path / "best")
+    made = dictionary(identity=identity)
+    made.check_model(ModelIdentity.of(predictor, moved, "0", "checkpoint_final.pth"))
+    (moved / "fold_0" / "checkpoint_final.pth").write_bytes(b"others")
+    with pytest.raises(ValueError, match="another model: its checkpoint_sha256 is"):
+        made.check_model(ModelIdentity.of(predictor, moved, "0", "checkpoint_final.pth"))

@@ -29,13 +29,17 @@ def test_positions_in_the_image_and_no_padding() -> None:
     predictor = make_predictor("PlainConvUNet", 3)
     data = torch.randn(2, 10, 24, 40)
     tiles = tile_features(predictor, data, STAGE)
-    assert (tiles.centres >= 0).all()
-    assert (tiles.centres < data.shape[1:]).all()
-    assert set(tiles.centres[:, 0].tolist()) == {3, 7} or set(tiles.centres[:, 0].tolist()) == {
-        -1 + 4 * i for i in (1, 2)
-    }
-    assert len(tiles.features) == len(tiles.centres) == 2 * 2 * 6 * 6 or len(tiles.features) % (2 * 6 * 6) == 0
-    assert tiles.features.shape[1] == 16
+    # Padded by 7 slices on each side; windows start at x of 0, 8 and 16.
+    expected = [(z, 4 * y + 2, start + 4 * x + 2) for start in (0, 8, 16) for z in (3, 7) for y, x in np.ndindex(6, 6)]
+    assert sorted(map(tuple, tiles.centres.tolist())) == sorted(expected)
+    assert tiles.features.shape == (len(expected), 16)
+
+
+def test_an_image_between_the_middles_of_two_tiles() -> None:
+    """Two slices, padded by 11: they are 11 and 12 of the window, the middles of its tiles 10 and 14."""
+    tiles = tile_features(make_predictor("PlainConvUNet", 3), torch.randn(2, 2, 24, 24), STAGE)
+    assert set(tiles.centres[:, 0].tolist()) == {0, 1}
+    assert len(tiles.features) == 2 * 6 * 6
 
 
 def test_slices_of_a_2d_network() -> None:

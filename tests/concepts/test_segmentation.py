@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from nnunetv2_factorizer.concepts.images import Case
+from nnunetv2_factorizer.concepts.images import Case, load_image
 from nnunetv2_factorizer.concepts.segmentation import Concepts, segment_case
 from nnunetv2_factorizer.factorization.rows import solve_rows
 from tests.concepts.regions import STAGE, make_image, make_predictor, write_image
@@ -70,6 +70,46 @@ def test_assignment_of_concepts_that_are_known() -> None:
     expected[0, 3, :2], expected[0, 1, 2:] = 1, 1
     expected[0, :, 0, 0, 0] = 0
     torch.testing.assert_close(votes, expected)
+
+
+def test_assignment_is_in_full_precision_under_autocast() -> None:
+    """Centres whose cosines differ by less than half precision can tell."""
+    output = torch.zeros(1, 16, 4, 4, 4)
+    output[0, 0] = 1
+    centres = np.zeros((2, 16), np.float32)
+    centres[:, 0], centres[0, 1] = 1, 0.02
+    with torch.autocast("cpu", torch.bfloat16):
+        votes = Concepts(STAGE, centres, "assign", components=1).tap(torch.empty(0), output)
+    assert (votes[0, 1] == 1).all()
+
+
+def test_a_segmentation_that_is_there_is_counted(tmp_path: Path) -> None:
+    case = write_image(tmp_path, 0)
+    concepts = Concepts(STAGE, CENTRES)
+    counted = segment(case, tmp_path, concepts)
+    before = (tmp_path / "case_0.mha").stat()
+    assert segment(case, tmp_path, concepts) == counted
+    assert (tmp_path / "case_0.mha").stat() == before
+
+
+def test_mirroring_is_undone(tmp_path: Path) -> None:
+    """What a network makes of an image and of its mirror image together is the same for both."""
+    predictor = make_predictor("PlainConvUNet", 3)
+    predictor.use_mirroring = True
+    image = make_image(0)[0]
+    categories = []
+    for name, channels in (("image", image), ("mirrored", image[..., ::-1].copy())):
+        case = Case(name, tuple(write_channels(tmp_path, *channels, name=name, ending=".mha")))
+        segment_case(case, load=lambda: predictor, concepts=Concepts(STAGE, CENTRES), output=tmp_path)
+        categories.append(read(tmp_path / f"{name}.mha"))
+    assert (categories[0] == categories[1][..., ::-1]).mean() > 0.999
+
+
+def test_second_stage_of_a_cascade(tmp_path: Path) -> None:
+    predictor = make_predictor("PlainConvUNet", 3)
+    predictor.configuration_manager.configuration["previous_stage"] = "3d_lowres"
+    with pytest.raises(ValueError, match=r"^this model is the second stage .*\nGive a model of 3d_lowres"):
+        load_image(predictor, write_image(tmp_path, 0))
 
 
 def test_cropped_voxels_have_no_category(tmp_path: Path) -> None:

@@ -119,12 +119,12 @@ def test_command_finds_the_model_and_says_how_to_use_it(
         (["-d", "Dataset994_Export", "-tr", CONV, "-c", "2d", "-f", "0"], "are: none"),
     ],
 )
-def test_command_fails_in_one_line(
+def test_command_says_why_it_fails(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
 ) -> None:
     monkeypatch.setenv("nnUNet_results", str(tmp_path / "results"))
     with pytest.raises(SystemExit, match=message) as stop:
         run(monkeypatch, *arguments, "-o", str(tmp_path / "model.zip"))
     assert stop.value.code != 0
-    assert "\n" not in str(stop.value)
+    assert len(str(stop.value).splitlines()) <= 2
     assert not (tmp_path / "model.zip").exists()

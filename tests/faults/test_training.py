@@ -37,11 +37,14 @@ def test_variable_not_set_or_pointing_nowhere(monkeypatch: pytest.MonkeyPatch, v
         recursive_find_trainer_class_by_name(TRAINER)
 
 
-def test_a_missing_channel_is_found_before_planning(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_channel_is_found_before_planning(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By what nnUNetv2_plan_and_preprocess --verify_dataset_integrity runs."""
     dataset = tmp_path / "Dataset996_Phantom"
     write_dataset(dataset, num_training=2, num_test=0)
     (dataset / "imagesTr" / "phantom_Tr001_0003.nii.gz").unlink()
+    monkeypatch.setenv("PYTHONUNBUFFERED", "1")  # nnU-Net ends its worker, which may not have written by then
     with pytest.raises(RuntimeError, match="Some images have errors"):
         verify_dataset_integrity(str(dataset), num_processes=1)
     output = capfd.readouterr().out

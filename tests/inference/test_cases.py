@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from distributed import LocalCluster
 
+from nnunetv2_factorizer.inference import cases
 from nnunetv2_factorizer.inference.cases import map_cases
 
 RUNNING: list[int] = []
@@ -64,6 +65,15 @@ def test_errors_arrive(cluster: LocalCluster, distributed: bool) -> None:
     scheduler = cluster.scheduler_address if distributed else None
     with pytest.raises(ValueError, match="case 0"):
         list(map_cases(fail, range(3), scheduler=scheduler, show_progress=False))
+
+
+def test_scheduler_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cases, "PATIENCE", 0.1)
+    with (
+        LocalCluster(n_workers=0, processes=False, dashboard_address=None) as empty,
+        pytest.raises(ConnectionError, match=r"has no workers\.\nStart some with `dask worker inproc"),
+    ):
+        list(map_cases(square, [1], scheduler=empty.scheduler_address, show_progress=False))
 
 
 def test_without_dask_or_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:

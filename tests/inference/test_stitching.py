@@ -4,6 +4,7 @@ import errno
 import os
 import resource
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -118,3 +119,10 @@ def test_a_full_disk_is_an_error_not_a_crash(tmp_path: Path) -> None:
             stitch(small_predictor(), torch.randn(2, 8, 32, 16), tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_disk_without_room_is_noticed_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=1000))
+    with pytest.raises(OSError, match=r"^2 maps of this image need 0\.0 GiB .*\nMake room, or give"):
+        stitch(small_predictor(), torch.randn(2, 8, 16, 16), tmp_path)
+    assert not list(tmp_path.iterdir())
