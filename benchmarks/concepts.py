@@ -68,7 +68,7 @@ def tables(models: Sequence[Path], fold: str, out: Path, most_cases: int | None)
             centres = fit_dictionary(load, identity, stage, fit, k, scratch=out).centres
             for mode in missing:
                 predict = partial(_categories, load, Concepts(stage, centres, mode))
-                row = {"features": folder.name, "stage": stage, "k": k, "mode": mode}
+                row = {"features": folder.name.split("__")[0], "stage": stage, "k": k, "mode": mode}
                 row |= _evaluate(load(), predict, fit, score, centres)
                 _write(files[mode], row)
     for describe, k in product((intensities, place), CATEGORIES):
@@ -197,12 +197,12 @@ def _write(path: Path, row: dict[str, Any]) -> None:
 
 
 def _print(out: Path) -> None:
-    """A line a row: mean Dice of the foreground for each protocol."""
+    """A line a row: mean Dice of the foreground for each protocol; - where there is nothing for a probe to learn."""
     print(f"{machine()}. Mean foreground Dice of held-out cases.")
     protocols = [*PROTOCOLS, "matching-normalised, shuffled labels"]
     print(f"| features | stage | k | mode | cases | {' | '.join(protocols)} |\n|{' --- |' * (5 + len(protocols))}")
-    for path in sorted(out.glob("*.json")):
-        row = json.loads(path.read_text())
+    rows = [json.loads(path.read_text()) for path in out.glob("*.json")]
+    for row in sorted(rows, key=lambda row: [row[name] for name in ("features", "stage", "k", "mode")]):
         means = [row[p].get("foreground_mean", {}).get("Dice") for p in protocols]
         cells = [*(row[name] for name in ("features", "stage", "k", "mode")), len(row["matching"]["cases"])]
         cells += ["-" if mean is None else f"{mean:.3f}" for mean in means]

@@ -75,7 +75,9 @@ def _fit(args: argparse.Namespace) -> None:
         )  # fmt: skip
         dictionary.save(output)
         write_gallery(dictionary, {}, output)
-    print(f"Wrote {args.o}: {args.k} categories of {stage} from {len(cases)} images. Look at {args.o / GALLERY}.")
+    tile = " x ".join(map(str, dictionary.tile_size.tolist()))
+    print(f"Wrote {args.o}: {args.k} categories of {stage}, in tiles of {tile} voxels, from {len(cases)} images.")
+    print(f"Look at {args.o / GALLERY}. For structures smaller than a tile choose a --stage of higher resolution.")
     if args.k > (channels := dictionary.centres.shape[1]):
         print(f"With more categories than channels ({channels}) weights may not be unique; compare a -k of {channels}.")
     print(f"Next: nnUNetv2_factorizer_concepts predict -i IMAGES -o PREDICTIONS --dictionary {args.o}")
@@ -198,7 +200,7 @@ def _add_fit(commands: Any) -> None:
     add_model_choice(parser)
     add("-f", required=True, metavar="FOLD", help="[REQUIRED] one fold: features of two networks have no common axes")
     add("-i", type=Path, metavar="FOLDER", help="other images, named as nnU-Net asks for")
-    add("--stage", help="such as encoder.stages.3, 0 is the highest resolution; default: the second to last")
+    add("--stage", help="such as encoder.stages.2, 0 is the highest resolution; default: the second to last")
     add("-k", type=int, default=64, help="number of categories, default: 64")
     add("--seed", type=int, default=0, help="of the clustering, default: 0")
     _add_running(parser)
