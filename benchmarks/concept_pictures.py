@@ -52,7 +52,7 @@ def draw(predictions: list[Path], labels: Path, out: Path, cases: list[str]) -> 
             stands_for = np.array([columns.index(meaning[str(category)]) for category in range(len(meaning))])
             _show(axes[2 + 2 * i], categories, cmap="nipy_spectral", vmin=0, vmax=len(meaning), interpolation="nearest")
             _show(axes[3 + 2 * i], stands_for[categories], cmap="tab10", vmin=0, vmax=9, interpolation="nearest")
-        axes[0].set_ylabel(case[-12:], fontsize=7)
+        axes[0].set_ylabel(case, fontsize=6)
     for axes, title in zip(rows[0], titles, strict=True):
         axes.set_title(title, fontsize=7)
     figure.savefig(out, dpi=120)
