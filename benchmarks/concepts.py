@@ -40,7 +40,7 @@ from nnunetv2_factorizer.concepts.stages import select_stage
 from nnunetv2_factorizer.concepts.training_images import training_cases
 from nnunetv2_factorizer.factorization.rows import solve_rows
 from nnunetv2_factorizer.inference.image_space import to_image_space
-from nnunetv2_factorizer.inference.model import load_model_once
+from nnunetv2_factorizer.inference.model import Load, load_model_once
 from nnunetv2_factorizer.training.atomic import replacing
 
 CATEGORIES = (16, 32, 64)
@@ -157,7 +157,7 @@ def _evaluate(
     return results
 
 
-def _categories(load: Callable[[], nnUNetPredictor], concepts: Concepts, case: Case) -> NDArray:
+def _categories(load: Load, concepts: Concepts, case: Case) -> NDArray:
     predictor = load()
     with tempfile.TemporaryDirectory() as folder:
         segment_case(case, load=load, concepts=concepts, output=Path(folder))

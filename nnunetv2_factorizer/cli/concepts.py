@@ -19,7 +19,7 @@ from nnunetv2_factorizer.cli.model_arguments import (
 )
 from nnunetv2_factorizer.concepts import evaluation
 from nnunetv2_factorizer.concepts.dictionary import Dictionary, ModelIdentity
-from nnunetv2_factorizer.concepts.fitting import Load, fit_dictionary
+from nnunetv2_factorizer.concepts.fitting import fit_dictionary
 from nnunetv2_factorizer.concepts.gallery import GALLERY, read_names, write_gallery
 from nnunetv2_factorizer.concepts.images import Case, as_cases
 from nnunetv2_factorizer.concepts.predictions import (
@@ -35,7 +35,7 @@ from nnunetv2_factorizer.concepts.training_images import training_cases
 from nnunetv2_factorizer.factorization.checks import check_count
 from nnunetv2_factorizer.inference.cases import map_cases
 from nnunetv2_factorizer.inference.images import find_images
-from nnunetv2_factorizer.inference.model import load_model_once
+from nnunetv2_factorizer.inference.model import Load, load_model_once
 from nnunetv2_factorizer.training.atomic import new_folder, replacing
 
 PAGES = "gallery"

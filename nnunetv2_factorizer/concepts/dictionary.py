@@ -49,7 +49,7 @@ class ModelIdentity:
             str(folder.resolve()),
             fold,
             checkpoint,
-            _sha256(require_checkpoint(folder, fold, checkpoint)),
+            sha256(require_checkpoint(folder, fold, checkpoint)),
             predictor.plans_manager.dataset_name,
             folder.resolve().name.split("__")[-1],
             [float(s) for s in predictor.configuration_manager.spacing],
@@ -151,7 +151,8 @@ class Dictionary:
                 )
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Of a file of any size, as hexadecimal digits."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(2**20):

@@ -1,13 +1,12 @@
 """From images to a dictionary: each image goes through the network once, its features go to a file."""
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from numpy.typing import NDArray
 from sklearn.metrics import pairwise_distances_argmin_min
 
@@ -17,12 +16,10 @@ from nnunetv2_factorizer.concepts.features import TileFeatures, tile_features
 from nnunetv2_factorizer.concepts.images import Case, load_image
 from nnunetv2_factorizer.concepts.pictures import PICTURE, Wanted, tile_pictures
 from nnunetv2_factorizer.inference.cases import map_cases
+from nnunetv2_factorizer.inference.model import Load
 
 NEAREST = 9
 """Tiles that are kept of each category for the gallery, one an image."""
-
-Load = Callable[[], nnUNetPredictor]
-"""Gives the predictor of the model; called once a case, perhaps in another process."""
 
 
 def fit_dictionary(

@@ -1,7 +1,6 @@
 """A folder of predicted categories: its record `concepts.json`, and its images beside their labels."""
 
 import dataclasses
-import hashlib
 import json
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +9,7 @@ from pathlib import Path
 from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from_dataset_json
 from numpy.typing import NDArray
 
-from nnunetv2_factorizer.concepts.dictionary import ARRAYS
+from nnunetv2_factorizer.concepts.dictionary import ARRAYS, sha256
 from nnunetv2_factorizer.concepts.evaluation import count
 from nnunetv2_factorizer.inference.cases import map_cases
 from nnunetv2_factorizer.training.atomic import replacing
@@ -68,7 +67,7 @@ class PredictionRecord:
 
 def dictionary_sha256(folder: Path) -> str:
     """Of a dictionary; one that was made again is another."""
-    return hashlib.sha256((folder / ARRAYS).read_bytes()).hexdigest()
+    return sha256(folder / ARRAYS)
 
 
 def label_names(dataset_json: dict) -> tuple[dict[str, int], int | None]:

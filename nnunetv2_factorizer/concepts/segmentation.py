@@ -2,7 +2,6 @@
 
 import os
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +20,7 @@ from nnunetv2_factorizer.factorization.precision import without_autocast
 from nnunetv2_factorizer.factorization.rows import solve_rows
 from nnunetv2_factorizer.factorization.threads import one_thread
 from nnunetv2_factorizer.inference.image_space import to_image_space
+from nnunetv2_factorizer.inference.model import Load
 from nnunetv2_factorizer.inference.nifti import write_map
 from nnunetv2_factorizer.inference.stitching import StitchedMaps, Tap, stitching
 
@@ -54,9 +54,7 @@ class Concepts:
         return partial(_assign, torch.from_numpy(self.centres), self.components)
 
 
-def segment_case(
-    case: Case, *, load: Callable[[], nnUNetPredictor], concepts: Concepts, output: Path, soft: bool = False
-) -> dict[int, int]:
+def segment_case(case: Case, *, load: Load, concepts: Concepts, output: Path, soft: bool = False) -> dict[int, int]:
     """Writes the segmentation of an image into categories 1 to k, in the geometry and the format of the image.
 
     0 is where nnU-Net crops the image, and where no concept has a weight. A segmentation that is there is only counted.

@@ -1,13 +1,16 @@
 """A predictor of a trained model, set up as `nnUNetv2_predict` sets it up."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+Load = Callable[[], nnUNetPredictor]
+"""Gives the predictor of a model; called once a case, perhaps in another process."""
 
 
 def load_model(
