@@ -110,12 +110,12 @@ def mixing_layer(rounds: int) -> None:
 
 def sizes_of_chunks(rounds: int) -> None:
     run = with_backward(operator(num_iters=5), volume(32, 128))
-    ways = {f"2^{n} numbers": chunked(2**n, working_set.CHUNK_NUMBERS, run) for n in (17, 19, 21, 23)}
+    ways = {f"2^{n} numbers": chunked(2**n, working_set.WINDOW_NUMBERS, run) for n in (17, 19, 21, 23)}
     print_table("mixing layer, forward + backward", median_seconds(ways, rounds))
     mlp = MLP(32, 2, 0.0)
     voxels = torch.randn(128**3, 32)
     run = with_backward(lambda x: recomputed(mlp, [mlp], x), voxels)
-    ways = {f"2^{n} numbers": chunked(2**n, working_set.STRETCH_NUMBERS, run) for n in (16, 18, 20, 22)}
+    ways = {f"2^{n} numbers": chunked(2**n, working_set.VOXEL_NUMBERS, run) for n in (16, 18, 20, 22)}
     ways["not recomputed"] = with_backward(mlp, voxels)
     print_table("MLP, forward + backward", median_seconds(ways, rounds))
 

@@ -33,15 +33,16 @@ from nnunetv2_factorizer.concepts.clustering import cluster
 from nnunetv2_factorizer.concepts.dictionary import ModelIdentity
 from nnunetv2_factorizer.concepts.evaluation import PROTOCOLS, count, decide, summarise
 from nnunetv2_factorizer.concepts.fitting import fit_dictionary
-from nnunetv2_factorizer.concepts.images import Case, load_image
+from nnunetv2_factorizer.concepts.images import load_image
 from nnunetv2_factorizer.concepts.predictions import label_names
 from nnunetv2_factorizer.concepts.segmentation import MODES, Concepts, segment_case
 from nnunetv2_factorizer.concepts.stages import select_stage
 from nnunetv2_factorizer.concepts.training_images import training_cases
 from nnunetv2_factorizer.factorization.rows import solve_rows
 from nnunetv2_factorizer.inference.image_space import to_image_space
+from nnunetv2_factorizer.inference.images import Case
 from nnunetv2_factorizer.inference.model import Load, load_model_once
-from nnunetv2_factorizer.training.atomic import replacing
+from nnunetv2_factorizer.models.atomic import replacing
 
 CATEGORIES = (16, 32, 64)
 STAGE_CATEGORIES = 32  # with more categories than channels the weights of a position are not unique
@@ -175,7 +176,7 @@ def intensities(predictor: nnUNetPredictor, case: Case) -> NDArray:
 
 def place(predictor: nnUNetPredictor, case: Case) -> NDArray:
     """Where in the image a voxel is, from 0 to 1 along each axis, `(z, y, x, 3)`."""
-    image, _ = predictor.plans_manager.image_reader_writer_class().read_images(list(case.files))
+    image, _ = predictor.plans_manager.image_reader_writer_class().read_images(list(case.images))
     return np.moveaxis(np.indices(image.shape[1:], np.float32), 0, -1) / image.shape[1:]
 
 

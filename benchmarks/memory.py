@@ -52,7 +52,7 @@ class Configuration:
 
 FLAT = (1, [1, 2, 2], [1, 2, 2], 2)
 CONV = {"local_path": "depthwise"}
-FAST = {"memory": "fast"}
+KEPT = {"recompute": False}
 FOUR, FIVE = (32, 64, 128, 256), (32, 64, 128, 256, 512)
 CONFIGURATIONS = {
     "3D": Configuration((64, 64, 64), 2, FIVE, (1, 2, 2, 2, 2), channels=4),
@@ -61,18 +61,20 @@ CONFIGURATIONS = {
     "3D, Conv": Configuration((64, 64, 64), 2, FIVE, (1, 2, 2, 2, 2), CONV, channels=4),
     "3D, Local": Configuration((64, 64, 64), 2, FIVE, (1, 2, 2, 2, 2), {"matricize": "local"}),
     "3D, Global": Configuration((64, 64, 64), 2, FIVE, (1, 2, 2, 2, 2), {"matricize": "global"}),
-    "3D, fast": Configuration((64, 64, 64), 1, FIVE, (1, 2, 2, 2, 2), FAST, channels=4),
-    "3D, Conv, fast": Configuration((64, 64, 64), 1, FIVE, (1, 2, 2, 2, 2), CONV | FAST, channels=4),
+    "3D, not recomputed": Configuration((64, 64, 64), 1, FIVE, (1, 2, 2, 2, 2), KEPT, channels=4),
+    "3D, Conv, not recomputed": Configuration((64, 64, 64), 1, FIVE, (1, 2, 2, 2, 2), CONV | KEPT, channels=4),
     "3D, rank 2": Configuration((48, 64, 48), 1, FOUR, (1, 2, 2, 2), {"rank": 2}),
     "3D, 20 classes": Configuration((64, 64, 64), 2, FOUR, (1, 2, 2, 2), classes=20),
     "3D, bf16": Configuration((64, 64, 64), 2, FIVE, (1, 2, 2, 2, 2), channels=4, dtype=torch.bfloat16),
-    "3D, Conv, fast, bf16": Configuration((64, 64, 64), 2, FOUR, (1, 2, 2, 2), CONV | FAST, dtype=torch.bfloat16),
+    "3D, Conv, not recomputed, bf16": Configuration(
+        (64, 64, 64), 2, FOUR, (1, 2, 2, 2), CONV | KEPT, dtype=torch.bfloat16
+    ),
     "anisotropic": Configuration((16, 160, 160), 1, FOUR, FLAT, channels=2),
     "anisotropic, flat windows": Configuration((16, 160, 160), 1, FOUR, FLAT, {"window_size": [[1, 8, 8]] * 4}),
-    "anisotropic, Conv, fast": Configuration((16, 128, 128), 1, FOUR, FLAT, CONV | FAST),
+    "anisotropic, Conv, not recomputed": Configuration((16, 128, 128), 1, FOUR, FLAT, CONV | KEPT),
     "2D": Configuration((256, 256), 8, FIVE, (1, 2, 2, 2, 2)),
     "2D, Conv": Configuration((256, 256), 8, FIVE, (1, 2, 2, 2, 2), CONV, channels=3),
-    "2D, fast": Configuration((256, 256), 4, FIVE, (1, 2, 2, 2, 2), FAST),
+    "2D, not recomputed": Configuration((256, 256), 4, FIVE, (1, 2, 2, 2, 2), KEPT),
 }  # fmt: skip
 
 

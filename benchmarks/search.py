@@ -11,10 +11,10 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from batchgenerators.utilities.file_and_folder_operations import load_json
@@ -24,18 +24,21 @@ from torch import nn
 
 from benchmarks.hippocampus import CONFIGURATION, prepare, train_and_validate
 from benchmarks.measure import device
+from nnunetv2_factorizer.families import FACTORIZER
 from nnunetv2_factorizer.network import Factorizer, FactorizerBlock
 from nnunetv2_factorizer.network.layers import PointwiseLinear
-from nnunetv2_factorizer.training import AnyPlansFactorizerTrainer, schedule
+from nnunetv2_factorizer.training import FactorizerTrainer
+from nnunetv2_factorizer.training.schedule import warmup_cosine
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One change: arguments of the network, its initial weights, or constants of the schedule."""
+    """One change: arguments of the network, its initial weights, the peak of the learning rate, or the warm-up."""
 
     choices: dict[str, Any] = field(default_factory=dict)
     initialise: Callable[[Factorizer], None] | None = None
-    schedule: dict[str, Any] = field(default_factory=dict)
+    initial_lr: float | None = None
+    warmup_share: float | None = None
 
 
 def truncated_normal(network: Factorizer) -> None:
@@ -72,8 +75,8 @@ VARIANTS = {
     "truncated normal": Variant(initialise=truncated_normal),
     "residual 0.1": Variant(initialise=residual(0.1)),
     "residual 3": Variant(initialise=residual(3.0)),
-    "peak 3e-3": Variant(schedule={"PAPER_PEAK": 3e-4}),
-    "warm-up 5 %": Variant(schedule={"warmup_steps": lambda total: total // 20}),
+    "peak 3e-3": Variant(initial_lr=3e-3),
+    "warm-up 5 %": Variant(warmup_share=0.05),
     "no position embedding": Variant({"position_embedding": False}),
 }
 
@@ -89,16 +92,19 @@ def train(name: str, dataset_id: int, iterations: int, seed: int, out: Path) -> 
     plans = load_json(str(folder / f"{prepare(dataset_id, 2)}.json"))
     plans["continue_training"] = False  # by this key nnU-Net hands its flag to the trainer
 
-    class nnUNetTrainerSearch(AnyPlansFactorizerTrainer):
-        choices = variant.choices
+    class nnUNetTrainerSearch(FactorizerTrainer):
+        choices: ClassVar[Mapping[str, Any]] = {**FACTORIZER.variants["Swin"], **variant.choices}
+        initial_lr = variant.initial_lr
 
         def initialize(self) -> None:
             super().initialize()
             if variant.initialise is not None:
                 variant.initialise(self.network)
 
-    for constant, value in variant.schedule.items():
-        setattr(schedule, constant, value)
+        def multiplier(self, step: int) -> float:
+            warmup = None if variant.warmup_share is None else round(variant.warmup_share * self.total_steps)
+            return warmup_cosine(step, self.total_steps, warmup)
+
     trainer = nnUNetTrainerSearch(plans, CONFIGURATION, 0, load_json(str(folder / "dataset.json")), device())
     result = {"variant": name, "iterations": iterations} | train_and_validate(trainer, iterations, seed)
     result_file(out, name, iterations, seed).write_text(json.dumps(result, indent=2))

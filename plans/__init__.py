@@ -1,22 +1,8 @@
 """Planners for `nnUNetv2_factorizer_plan_and_preprocess -pl NAME`."""
 
-from nnunetv2_factorizer.plans.nnUNetPlannerFactorizer import (
-    nnUNetPlannerFactorizer,
-    nnUNetPlannerFactorizerBraTS,
-    nnUNetPlannerFactorizerISLES,
-    nnUNetPlannerFactorizerL,
-    nnUNetPlannerFactorizerM,
-    nnUNetPlannerFactorizerXL,
-)
+from nnunetv2_factorizer.planning.planner import FamilyPlanner
+from nnunetv2_factorizer.plans import presets
 
-PLANNERS = {
-    planner.__name__: planner
-    for planner in (
-        nnUNetPlannerFactorizer,
-        nnUNetPlannerFactorizerM,
-        nnUNetPlannerFactorizerL,
-        nnUNetPlannerFactorizerXL,
-        nnUNetPlannerFactorizerBraTS,
-        nnUNetPlannerFactorizerISLES,
-    )
+PLANNERS: dict[str, type[FamilyPlanner]] = {
+    name: preset for name, preset in vars(presets).items() if name.startswith("nnUNetPlanner")
 }

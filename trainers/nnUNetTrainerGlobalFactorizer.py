@@ -1,24 +1,24 @@
 """Global Factorizer for any plans: one matrix a head over the whole patch."""
 
-from nnunetv2_factorizer.network.variants import VARIANTS
-from nnunetv2_factorizer.training import AnyPlansFactorizerTrainer
+from nnunetv2_factorizer.families import FACTORIZER
+from nnunetv2_factorizer.training import FactorizerTrainer
 
 
-class nnUNetTrainerGlobalFactorizer(AnyPlansFactorizerTrainer):
-    choices = VARIANTS["Global"]
+class nnUNetTrainerGlobalFactorizer(FactorizerTrainer):
+    choices = FACTORIZER.variants["Global"]
 
 
 class nnUNetTrainerGlobalFactorizer_5epochs(nnUNetTrainerGlobalFactorizer):
-    epochs = 5
+    num_epochs = 5
 
 
 class nnUNetTrainerGlobalFactorizer_100epochs(nnUNetTrainerGlobalFactorizer):
-    epochs = 100
+    num_epochs = 100
 
 
 class nnUNetTrainerGlobalFactorizer_250epochs(nnUNetTrainerGlobalFactorizer):
-    epochs = 250
+    num_epochs = 250
 
 
 class nnUNetTrainerGlobalFactorizer_1000epochs(nnUNetTrainerGlobalFactorizer):
-    epochs = 1000
+    num_epochs = 1000

@@ -1,24 +1,24 @@
 """Local Factorizer for any plans: windows on one grid."""
 
-from nnunetv2_factorizer.network.variants import VARIANTS
-from nnunetv2_factorizer.training import AnyPlansFactorizerTrainer
+from nnunetv2_factorizer.families import FACTORIZER
+from nnunetv2_factorizer.training import FactorizerTrainer
 
 
-class nnUNetTrainerLocalFactorizer(AnyPlansFactorizerTrainer):
-    choices = VARIANTS["Local"]
+class nnUNetTrainerLocalFactorizer(FactorizerTrainer):
+    choices = FACTORIZER.variants["Local"]
 
 
 class nnUNetTrainerLocalFactorizer_5epochs(nnUNetTrainerLocalFactorizer):
-    epochs = 5
+    num_epochs = 5
 
 
 class nnUNetTrainerLocalFactorizer_100epochs(nnUNetTrainerLocalFactorizer):
-    epochs = 100
+    num_epochs = 100
 
 
 class nnUNetTrainerLocalFactorizer_250epochs(nnUNetTrainerLocalFactorizer):
-    epochs = 250
+    num_epochs = 250
 
 
 class nnUNetTrainerLocalFactorizer_1000epochs(nnUNetTrainerLocalFactorizer):
-    epochs = 1000
+    num_epochs = 1000

@@ -9,11 +9,14 @@ from typing import Any
 from torch import nn
 from tqdm import tqdm
 
-from nnunetv2_factorizer.conformance import CASES, CHECKS, CheckResult, run_checks
+from nnunetv2_factorizer.cli.told import user_errors_told
+from nnunetv2_factorizer.conformance import CHECKS, CONFIGURATIONS, CheckResult, run_checks
+from nnunetv2_factorizer.errors import UserError
 
 CELLS = {"passed": "ok", "failed": "FAILED", "skipped": "-"}
 
 
+@user_errors_told()
 def main() -> None:
     """Entry point of the command."""
     parser = _parser()
@@ -25,17 +28,14 @@ def main() -> None:
         parser.error("which network? Give its dotted path, such as my_package.my_module.MyNetwork")
     network_class, arch_kwargs = _locate(args.path), _read(args.arch_kwargs)
     checks = run_checks(network_class, arch_kwargs, args.skip, kw_requires_import=args.kw_requires_import)
-    try:
-        results = list(tqdm(checks, total=len(CHECKS) * len(CASES), leave=False, disable=None))
-    except ValueError as error:
-        raise SystemExit(str(error)) from error
+    results = list(tqdm(checks, total=len(CHECKS) * len(CONFIGURATIONS), leave=False, disable=None))
     print(_table(results))
     failed: dict[tuple[str, str], list[str]] = {}
     for result in results:
         if result.status == "failed":
-            failed.setdefault((result.check, result.message), []).append(result.case)
-    for (check, message), cases in failed.items():
-        print(f"\n{check} [{', '.join(cases)}]: {message}")
+            failed.setdefault((result.check, result.message), []).append(result.configuration)
+    for (check, message), configurations in failed.items():
+        print(f"\n{check} [{', '.join(configurations)}]: {message}")
     counts = ", ".join(f"{sum(r.status == status for r in results)} {status}" for status in CELLS)
     print(f"\n{args.path}: {counts}")
     if failed:
@@ -43,10 +43,10 @@ def main() -> None:
 
 
 def _table(results: list[CheckResult]) -> str:
-    """A row a check, a column a case."""
-    status = {(result.check, result.case): CELLS[result.status] for result in results}
-    rows = [["check", *(case.name for case in CASES)]]
-    rows += [[name, *(status[name, case.name] for case in CASES)] for name in CHECKS]
+    """A row a check, a column a configuration."""
+    status = {(result.check, result.configuration): CELLS[result.status] for result in results}
+    rows = [["check", *(c.name for c in CONFIGURATIONS)]]
+    rows += [[name, *(status[name, c.name] for c in CONFIGURATIONS)] for name in CHECKS]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 
@@ -56,14 +56,15 @@ def _locate(path: str) -> type[nn.Module]:
     try:
         found: Any = pydoc.locate(path)
     except pydoc.ErrorDuringImport as error:
-        raise SystemExit(f"{path} cannot be imported: {error}. Mend or install what is named there.") from error
+        raise UserError(f"{path} cannot be imported: {error}.", "Mend or install what is named there.") from error
     if found is None:
-        raise SystemExit(
-            f"{path}: nothing of this name can be imported. Check the spelling, and install the package that holds it "
-            "(pip install -e .) or put its folder on PYTHONPATH, which nnU-Net needs, too."
+        raise UserError(
+            f"{path}: nothing of this name can be imported.",
+            "Check the spelling, and install the package that holds it (pip install -e .) or put its folder on "
+            "PYTHONPATH, which nnU-Net needs, too.",
         )
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
-        raise SystemExit(f"{path} must be a class derived from torch.nn.Module, got {found!r}.")
+        raise UserError(f"{path} must be a class derived from torch.nn.Module, got {found!r}.", "Give its path.")
     return found
 
 
@@ -73,9 +74,9 @@ def _read(file: Path | None) -> dict[str, Any]:
     try:
         arch_kwargs = json.loads(file.read_text())
     except (OSError, ValueError) as error:
-        raise SystemExit(f"--arch_kwargs {file}: {error}") from error
+        raise UserError(f"--arch_kwargs {file}: {error}", "Give a JSON file.") from error
     if not isinstance(arch_kwargs, dict):
-        raise SystemExit(f"--arch_kwargs {file}: must hold an object {{...}}, got {type(arch_kwargs).__name__}.")
+        raise UserError(f"--arch_kwargs {file} holds a {type(arch_kwargs).__name__}.", "It must hold an object {...}.")
     return arch_kwargs
 
 
@@ -102,6 +103,12 @@ def _parser() -> argparse.ArgumentParser:
         help="arguments in this file that are dotted names of classes, as _kw_requires_import in plans; conv_op, "
         "norm_op, dropout_op and nonlin always are",
     )
-    add("--skip", nargs="+", default=[], metavar="NAME", help="checks (--list) or cases (2d, 3d, 3d_anisotropic)")
+    add(
+        "--skip",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="checks (--list) or configurations (2d, 3d, 3d_anisotropic)",
+    )
     add("--list", action="store_true", help="print the checks")
     return parser

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+import shlex
 from functools import partial
 from glob import escape
 from pathlib import Path
@@ -16,14 +17,15 @@ from nnunetv2_factorizer.cli.model_arguments import (
     add_prediction_settings,
     model_folder,
     prediction_settings,
+    whole_number,
 )
+from nnunetv2_factorizer.cli.told import user_errors_told
 from nnunetv2_factorizer.concepts import evaluation
 from nnunetv2_factorizer.concepts.dictionary import Dictionary, ModelIdentity
 from nnunetv2_factorizer.concepts.fitting import fit_dictionary
 from nnunetv2_factorizer.concepts.gallery import GALLERY, read_names, write_gallery
-from nnunetv2_factorizer.concepts.images import Case, as_cases
 from nnunetv2_factorizer.concepts.predictions import (
-    RECORD,
+    PREDICTIONS,
     PredictionRecord,
     dictionary_sha256,
     label_names,
@@ -32,16 +34,17 @@ from nnunetv2_factorizer.concepts.predictions import (
 from nnunetv2_factorizer.concepts.segmentation import MODES, Concepts, segment_case
 from nnunetv2_factorizer.concepts.stages import select_stage
 from nnunetv2_factorizer.concepts.training_images import training_cases
-from nnunetv2_factorizer.factorization.checks import check_count
+from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.inference.cases import map_cases
-from nnunetv2_factorizer.inference.images import find_images
+from nnunetv2_factorizer.inference.images import Case, find_cases
 from nnunetv2_factorizer.inference.model import Load, load_model_once
-from nnunetv2_factorizer.training.atomic import new_folder, replacing
+from nnunetv2_factorizer.models.atomic import new_folder, replacing
 
 PAGES = "gallery"
 """Folder beside predictions: pictures among them might be taken for some."""
 
 
+@user_errors_told()
 def main() -> None:
     """Entry point of the command."""
     parser = argparse.ArgumentParser(
@@ -52,16 +55,12 @@ def main() -> None:
     for add in (_add_fit, _add_predict, _add_evaluate):
         add(commands)
     args = parser.parse_args()
-    try:
-        args.run(args)
-    except (OSError, ValueError, RuntimeError, ModuleNotFoundError) as error:
-        raise SystemExit(str(error)) from error
+    args.run(args)
 
 
 def _fit(args: argparse.Namespace) -> None:
-    check_count("-k", args.k)
     if not 0 <= args.seed < 2**32:
-        raise ValueError(f"--seed must be at least 0 and less than 2**32, got {args.seed}.")
+        args.parser.error(f"--seed must be at least 0 and less than 2**32, got {args.seed}")
     folder = model_folder(args.parser, args)
     load = _load(folder, args.f, args.chk, args, mirroring=False)
     with new_folder(args.o) as output:
@@ -80,11 +79,11 @@ def _fit(args: argparse.Namespace) -> None:
     print(f"Look at {args.o / GALLERY}. For structures smaller than a tile choose a --stage of higher resolution.")
     if args.k > (channels := dictionary.centres.shape[1]):
         print(f"With more categories than channels ({channels}) weights may not be unique; compare a -k of {channels}.")
-    print(f"Next: nnUNetv2_factorizer_concepts predict -i IMAGES -o PREDICTIONS --dictionary {args.o}")
+    command = ["nnUNetv2_factorizer_concepts", "predict", "-i", "IMAGES", "-o", "PREDICTIONS"]
+    print(f"Next: {shlex.join([*command, '--dictionary', str(args.o)])}")
 
 
 def _predict(args: argparse.Namespace) -> None:
-    check_count("--components", args.components)
     dictionary = Dictionary.load(args.dictionary)
     number = len(dictionary.centres)
     names = read_names(args.names, number) if args.names else {}
@@ -107,19 +106,19 @@ def _predict(args: argparse.Namespace) -> None:
 
 def _prepare(output: Path, cases: list[Case], record: PredictionRecord, *, continuing: bool) -> None:
     """The output folder, with the record of what is going to be in it."""
-    if continuing and (output / RECORD).exists():
+    if continuing and (output / PREDICTIONS).exists():
         begun = PredictionRecord.load(output)
         if (begun.dictionary_sha256, begun.mode) != (record.dictionary_sha256, record.mode):
-            raise ValueError(
-                f"{output} was begun in mode {begun.mode} with the dictionary of SHA-256 {begun.dictionary_sha256}."
-                "\nGo on with these, or give another folder with -o."
+            raise UserError(
+                f"{output} was begun in mode {begun.mode} with the dictionary of SHA-256 {begun.dictionary_sha256}.",
+                "Go on with these, or give another folder with -o.",
             )
     else:
         of_cases = (path for case in cases for path in output.glob(f"{escape(case.name)}.*"))
-        for path in (output / RECORD, output / PAGES, output / "soft", *of_cases):
+        for path in (output / PREDICTIONS, output / PAGES, output / "soft", *of_cases):
             if path.exists():
                 remedy = "Give another folder with -o, or go on with a prediction of yours by --continue_prediction."
-                raise FileExistsError(f"{path} exists and was not changed.\n{remedy}")
+                raise UserError(f"{path} exists and was not changed.", remedy)
     output.mkdir(parents=True, exist_ok=True)
     record.save(output)
 
@@ -131,7 +130,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         args.parser.error("--protocol probe needs --dictionary, whose centres it classifies")
     output = args.o or args.predictions / f"evaluation_{args.protocol}.json"
     if output.exists():
-        raise FileExistsError(f"{output} exists and was not changed.\nGive another file with -o.")
+        raise UserError(f"{output} exists and was not changed.", "Give another file with -o.")
     dataset_json = _dataset_json(args.djfile or args.labels.parent / "dataset.json")
     count = partial(tables, dataset_json=dataset_json, show_progress=not args.disable_progress_bar)
     record, scored = count(args.predictions, args.labels)
@@ -140,7 +139,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     if args.dictionary is not None:
         made_with.add(dictionary_sha256(args.dictionary))
     if len(made_with) > 1:
-        raise ValueError("the folders were made with different dictionaries.\nPredict again with one dictionary.")
+        raise UserError("the folders were made with different dictionaries.", "Predict again with one dictionary.")
     centres = Dictionary.load(args.dictionary).centres if args.dictionary else None
     columns = evaluation.decide(args.protocol, list(fitted.values()), centres, args.threshold)
     names, _ = label_names(dataset_json)
@@ -164,27 +163,28 @@ def _print_scores(result: dict[str, Any], number: int) -> None:
 
 def _dataset_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist.\nGive the dataset.json of the labels with -djfile.")
+        raise UserError(f"{path} does not exist.", "Give the dataset.json of the labels with -djfile.")
     try:
         dataset_json: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if missing := {"labels", "file_ending"} - set(dataset_json):
-            raise ValueError(f"there is no {missing.pop()}")
+        wrong = [f"there is no {key}" for key in ("labels", "file_ending") if key not in dataset_json]
     except ValueError as error:
-        raise ValueError(f"{path} is no dataset.json of nnU-Net v2: {error}.\nGive another with -djfile.") from error
+        wrong = [str(error)]
+    if wrong:
+        raise UserError(f"{path} is no dataset.json of nnU-Net v2: {wrong[0]}.", "Give another with -djfile.")
     return dataset_json
 
 
 def _load(folder: Path, fold: str, checkpoint: str, args: argparse.Namespace, mirroring: bool) -> Load:
     """What gives the predictor, here and in Dask's workers."""
     if not folder.is_dir():
-        raise FileNotFoundError(f"the model {folder} does not exist.\nSay where it is with -m.")
+        raise UserError(f"the model {folder} does not exist.", "Say where it is with -m.")
     settings = prediction_settings(args, mirroring)
     device = torch.device(args.device)
     return partial(load_model_once, folder.absolute(), (fold,), checkpoint, device, **settings)
 
 
 def _cases(folder: Path, predictor: nnUNetPredictor) -> list[Case]:
-    return as_cases(find_images(folder.absolute(), predictor.dataset_json["file_ending"]))
+    return find_cases(folder.absolute(), predictor.dataset_json["file_ending"])
 
 
 def _add_fit(commands: Any) -> None:
@@ -201,7 +201,7 @@ def _add_fit(commands: Any) -> None:
     add("-f", required=True, metavar="FOLD", help="[REQUIRED] one fold: features of two networks have no common axes")
     add("-i", type=Path, metavar="FOLDER", help="other images, named as nnU-Net asks for")
     add("--stage", help="such as encoder.stages.2, 0 is the highest resolution; default: the second to last")
-    add("-k", type=int, default=64, help="number of categories, default: 64")
+    add("-k", type=whole_number, default=64, help="number of categories, default: 64")
     add("--seed", type=int, default=0, help="of the clustering, default: 0")
     _add_running(parser)
 
@@ -226,7 +226,7 @@ def _add_predict(commands: Any) -> None:
         help="fixed: features as non-negative combinations of the centres; assign: a factorization of each patch, "
         "whose components go to the most similar centre; default: fixed",
     )
-    add("--components", type=int, default=8, help="of each patch with --mode assign, default: 8")
+    add("--components", type=whole_number, default=8, help="of each patch with --mode assign, default: 8")
     add(
         "--soft",
         action="store_true",

@@ -5,10 +5,13 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from nnunetv2_factorizer.cli.told import user_errors_told
 from nnunetv2_factorizer.demo.pipeline import dice_table, run_pipeline
 from nnunetv2_factorizer.demo.raw_data import check_dataset, link_dataset, make_phantom
+from nnunetv2_factorizer.errors import UserError
 
 
+@user_errors_told()
 def main() -> None:
     """Entry point of the command."""
     parser = argparse.ArgumentParser(
@@ -33,20 +36,17 @@ def main() -> None:
     args = parser.parse_args()
     if args.dataset:
         args.dataset = args.dataset.resolve()
-        try:
-            check_dataset(args.dataset)
-        except ValueError as error:
-            raise SystemExit(str(error)) from error
+        check_dataset(args.dataset)
     if args.keep and args.keep.exists() and (not args.keep.is_dir() or any(args.keep.iterdir())):
-        raise SystemExit(f"--keep {args.keep}: the folder is not empty. Give a new one, or empty it yourself.")
+        raise UserError(f"--keep {args.keep}: the folder is not empty.", "Give a new one, or empty it yourself.")
     work = args.keep.resolve() if args.keep else Path(tempfile.mkdtemp(prefix="factorizer_demo_"))
     (work / "raw").mkdir(parents=True)
     try:
         dataset = link_dataset(args.dataset, work / "raw") if args.dataset else make_phantom(work / "raw")
         commands = run_pipeline(work, dataset)
         dice = dice_table(work, dataset)
-    except RuntimeError as error:
-        raise SystemExit(f"{error}\nWhat there is so far: {work}") from error
+    except UserError as error:
+        raise UserError(error.cause, f"{error.remedy}\nWhat there is so far: {work}") from error
     _report(work, dataset, commands, dice, kept=args.keep is not None)
     if args.keep is None:
         for folder in ("raw", "preprocessed", "results", "predictions", "logs"):

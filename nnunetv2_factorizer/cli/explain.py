@@ -2,6 +2,7 @@
 
 import argparse
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -9,48 +10,47 @@ from batchgenerators.utilities.file_and_folder_operations import load_json
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
 from nnunetv2_factorizer.cli.model_arguments import add_model_arguments, model_folder, predictor_of, unique_folds
-from nnunetv2_factorizer.explain.case import Case, explain_case
+from nnunetv2_factorizer.cli.told import user_errors_told
+from nnunetv2_factorizer.errors import UserError
+from nnunetv2_factorizer.explain.case import explain_case
 from nnunetv2_factorizer.explain.layers import DEFAULT, select_layers
 from nnunetv2_factorizer.inference.cases import map_cases
-from nnunetv2_factorizer.inference.images import find_images
+from nnunetv2_factorizer.inference.images import Case, find_cases
 
 OF_NNUNET = ("dataset.json", "plans.json")
 """What nnU-Net puts beside predictions, for its evaluation and postprocessing."""
 
 
+@user_errors_told()
 def main() -> None:
     """Entry point of the command."""
     parser = _parser()
     args = parser.parse_args()
     layers = args.layers.split(",")
-    try:
-        folder = model_folder(parser, args)
-        predictor = predictor_of(folder, args)
-        select_layers(predictor.network, layers)  # before the first case, which may take minutes
-        cases = _cases(args, predictor)
-        _check_free(args, cases, predictor.dataset_json["file_ending"])
-        _prepare(args.o, folder)
-        todo = [case for case in cases if not (args.o / case.name).exists()]
-        work = partial(
-            explain_case, predictor=predictor, model=f"{folder.parent.name}/{folder.name}", folds=unique_folds(args),
-            layers=layers, output=args.o, save_probabilities=args.save_probabilities,
-        )  # fmt: skip
-        reports = list(map_cases(work, todo, show_progress=not args.disable_progress_bar))
-    except (OSError, ValueError, RuntimeError, ArithmeticError) as error:
-        raise SystemExit(str(error)) from error
+    folder = model_folder(parser, args)
+    predictor = predictor_of(folder, args)
+    select_layers(predictor.network, layers)  # before the first case, which may take minutes
+    cases = _cases(args, predictor)
+    _check_free(args, cases, predictor.dataset_json["file_ending"])
+    _prepare(args.o, folder)
+    todo = [case for case in cases if not (args.o / case.name).exists()]
+    work = partial(
+        explain_case, predictor=predictor, model=f"{folder.parent.name}/{folder.name}", folds=unique_folds(args),
+        layers=layers, output=args.o, save_probabilities=args.save_probabilities,
+    )  # fmt: skip
+    reports = list(map_cases(work, todo, show_progress=not args.disable_progress_bar))
     print("\n".join(["Open in a browser:", *map(str, reports)]))
 
 
 def _cases(args: argparse.Namespace, predictor: nnUNetPredictor) -> list[Case]:
     ending = predictor.dataset_json["file_ending"]
     return [
-        Case(
-            name=name,
-            images=images,
-            labels=_file(args.labels, name + ending, "--labels"),
-            previous_stage=_file(args.prev_stage_predictions, name + ending, "-prev_stage_predictions"),
+        replace(
+            case,
+            labels=_file(args.labels, case.name + ending, "--labels"),
+            previous_stage=_file(args.prev_stage_predictions, case.name + ending, "-prev_stage_predictions"),
         )
-        for name, images in find_images(args.i, ending).items()
+        for case in find_cases(args.i, ending)
     ]
 
 
@@ -58,9 +58,7 @@ def _file(folder: Path | None, name: str, flag: str) -> Path | None:
     if folder is None:
         return None
     if not (folder / name).is_file():
-        raise FileNotFoundError(
-            f"{folder / name} does not exist.\nGive a folder that holds one for each case with {flag}."
-        )
+        raise UserError(f"{folder / name} does not exist.", f"Give a folder that holds one for each case with {flag}.")
     return folder / name
 
 
@@ -72,12 +70,12 @@ def _check_free(args: argparse.Namespace, cases: list[Case], ending: str) -> Non
             if args.continue_prediction:
                 continue
             remedy = "Give another folder with -o, or leave out what is explained already with --continue_prediction."
-            raise FileExistsError(f"{args.o / case.name} exists and was not changed.\n{remedy}")
+            raise UserError(f"{args.o / case.name} exists and was not changed.", remedy)
         for path in (args.o / (case.name + e) for e in endings):
             if path.exists():
-                raise FileExistsError(
-                    f"{path} exists and was not changed; its explanation is not there.\n"
-                    "Give another folder with -o, or move or delete this file."
+                raise UserError(
+                    f"{path} exists and was not changed; its explanation is not there.",
+                    "Give another folder with -o, or move or delete this file.",
                 )
 
 
@@ -85,9 +83,9 @@ def _prepare(output: Path, model: Path) -> None:
     """The output folder, with the files that nnU-Net puts there."""
     for name in OF_NNUNET:
         if (output / name).exists() and load_json(str(output / name)) != load_json(str(model / name)):
-            raise FileExistsError(
-                f"{output / name} exists, is another than the model's and was not changed.\n"
-                "Give another folder with -o."
+            raise UserError(
+                f"{output / name} exists, is another than the model's and was not changed.",
+                "Give another folder with -o.",
             )
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -95,7 +93,7 @@ def _prepare(output: Path, model: Path) -> None:
             if not (output / name).exists():
                 shutil.copyfile(model / name, output / name)
     except OSError as error:
-        raise OSError(f"{output} cannot be written: {error.strerror}.\nGive another folder with -o.") from error
+        raise UserError(f"{output} cannot be written: {error.strerror}.", "Give another folder with -o.") from error
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,6 +1,7 @@
 """`nnUNetv2_factorizer_export`: a trained model as a zip that stock nnU-Net installs and runs."""
 
 import argparse
+import shlex
 from pathlib import Path
 
 from nnunetv2.utilities.file_path_utilities import (
@@ -9,10 +10,14 @@ from nnunetv2.utilities.file_path_utilities import (
     get_output_folder,
 )
 
-from nnunetv2_factorizer import DISTRIBUTION
-from nnunetv2_factorizer.export.model_zip import export_models
+from nnunetv2_factorizer.cli.told import user_errors_told
+from nnunetv2_factorizer.errors import UserError
+from nnunetv2_factorizer.installation import install_command
+from nnunetv2_factorizer.models.folders import nnunet_folder
+from nnunetv2_factorizer.models.model_zip import export_models
 
 
+@user_errors_told()
 def main() -> None:
     """Entry point of the command."""
     parser = _parser()
@@ -21,30 +26,28 @@ def main() -> None:
         parser.error("give either -d DATASET with -tr TRAINER, or -m MODEL_FOLDER")
     if args.d is not None and args.tr is None:
         parser.error("-d needs -tr, the trainer that the model was trained with")
-    try:
-        folders = [args.m] if args.m else _model_folders(args.d, args.tr, args.p, args.c)
-        exported = export_models(folders, args.o, args.f, args.chk)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise SystemExit(str(error)) from error
+    folders = [args.m] if args.m else _model_folders(args.d, args.tr, args.p, args.c)
+    exported = export_models(folders, args.o, args.f, args.chk)
     print(f"Wrote {args.o}. To predict on a machine without your trainers, with nnU-Net's variables set as usual:")
-    print(f"  pip install {DISTRIBUTION}\n  nnUNetv2_install_pretrained_model_from_zip {args.o.name}")
+    print(f"  {install_command()}\n  {shlex.join(['nnUNetv2_install_pretrained_model_from_zip', args.o.name])}")
     for folder in exported:
         dataset, identifier = folder.split("/")
         _, plans, configuration = convert_identifier_to_trainer_plans_config(identifier)
-        folds = " ".join(args.f)
-        print(f"  nnUNetv2_predict -d {dataset} -p {plans} -c {configuration} -f {folds} -i IMAGES -o PREDICTIONS")
+        command = ["nnUNetv2_predict", "-d", dataset, "-p", plans, "-c", configuration, "-f", *args.f]
+        print(f"  {shlex.join([*command, '-i', 'IMAGES', '-o', 'PREDICTIONS'])}")
 
 
 def _model_folders(dataset: str, trainer: str, plans: str, configurations: list[str] | None) -> list[Path]:
     if configurations:
         return [Path(get_output_folder(dataset, trainer, plans, configuration)) for configuration in configurations]
+    nnunet_folder("nnUNet_results")  # or an error that names it
     results = Path(get_output_folder(dataset)).parent
     pattern = convert_trainer_plans_config_to_identifier(trainer, plans, "*")
     folders = sorted(results.glob(pattern))
     if not folders:
-        raise FileNotFoundError(
-            f"{results / pattern}: there is no such model. "
-            "Name what was trained with -d, -tr and -p, or its folder with -m."
+        raise UserError(
+            f"{results / pattern}: there is no such model.",
+            "Name what was trained with -d, -tr and -p, or its folder with -m.",
         )
     return folders
 
@@ -53,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description="Write a trained model into a zip for nnUNetv2_install_pretrained_model_from_zip. Like "
         "nnUNetv2_export_model_to_zip, but the plans in it name the network with all its arguments and the trainer is "
-        f"nnU-Net's own: to predict, another machine needs pip install {DISTRIBUTION} and no trainer. The name of the "
+        "nnU-Net's own: to predict, another machine needs this package and no trainer. The name of the "
         "plans gets the trainer's added, so that no other model is replaced. Logits are compared first, for each fold; "
         "your model is only read."
     )

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from nnunetv2 import paths
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.utilities.file_path_utilities import get_output_folder
 
+from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.inference.model import load_model
+from nnunetv2_factorizer.models.folders import nnunet_folder
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,9 +49,15 @@ def model_folder(parser: argparse.ArgumentParser, args: argparse.Namespace) -> P
         return args.m
     if args.c is None:
         parser.error("-d needs -c, the configuration of the model")
-    if paths.nnUNet_results is None:
-        raise FileNotFoundError("nnUNet_results is not set.\nSet it as for the training, or give the model with -m.")
+    nnunet_folder("nnUNet_results")  # or an error that names it
     return Path(get_output_folder(args.d, args.tr, args.p, args.c))
+
+
+def whole_number(text: str) -> int:
+    """The type of an argument that counts something: from 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text}")
+    return int(text)
 
 
 def unique_folds(args: argparse.Namespace) -> list[str]:
@@ -68,13 +75,14 @@ def prediction_settings(args: argparse.Namespace, mirroring: bool) -> dict[str, 
     """Arguments of `nnUNetPredictor`.
 
     Raises:
-        ValueError: the step size is none.
-        RuntimeError: there is no GPU.
+        UserError: the step size is none, or there is no GPU.
     """
     if not 0 < args.step_size <= 1:
-        raise ValueError(f"-step_size must be greater than 0 and at most 1, got {args.step_size:g}.")
+        raise UserError(
+            f"-step_size must be greater than 0 and at most 1, got {args.step_size:g}.", "nnU-Net's is 0.5."
+        )
     if args.device == "cuda" and not torch.cuda.is_available():
-        raise RuntimeError("PyTorch finds no GPU here.\nGive -device cpu, or see nnUNetv2_factorizer_doctor.")
+        raise UserError("PyTorch finds no GPU here.", "Give -device cpu, or see nnUNetv2_factorizer_doctor.")
     return {
         "tile_step_size": args.step_size,
         "use_mirroring": mirroring,

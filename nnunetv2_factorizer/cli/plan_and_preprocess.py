@@ -1,16 +1,15 @@
 """`nnUNetv2_factorizer_plan_and_preprocess`: plans that name a Factorizer, then nnU-Net's preprocessing."""
 
 import argparse
-from functools import partial
-from pathlib import Path
+import shlex
 
 from batchgenerators.utilities.file_and_folder_operations import load_json
 from nnunetv2.configuration import default_num_processes
 from nnunetv2.experiment_planning.plan_and_preprocess_api import extract_fingerprints, plan_experiment_dataset
-from nnunetv2.paths import nnUNet_raw
 
-from nnunetv2_factorizer.network.settings import MATRICIZE
-from nnunetv2_factorizer.planning.budget import NoPlanError
+from nnunetv2_factorizer.cli.told import user_errors_told
+from nnunetv2_factorizer.errors import UserError
+from nnunetv2_factorizer.models.folders import nnunet_folder
 from nnunetv2_factorizer.planning.preprocess import preprocess_missing
 from nnunetv2_factorizer.planning.report import chosen
 from nnunetv2_factorizer.plans import PLANNERS
@@ -18,6 +17,7 @@ from nnunetv2_factorizer.plans import PLANNERS
 DEFAULT_PROCESSES = {"2d": 8, "3d_fullres": 4, "3d_lowres": 8}
 
 
+@user_errors_told()
 def main() -> None:
     """Entry point of the command."""
     args = _parser().parse_args()
@@ -25,11 +25,11 @@ def main() -> None:
     if len(processes) == 1:
         processes *= len(args.c)
     if len(processes) != len(args.c):
-        raise SystemExit(
-            f"-np takes one number or {len(args.c)}, one for each of -c {' '.join(args.c)}; got {args.np}."
+        raise UserError(
+            f"-np takes one number or {len(args.c)}, one for each of -c {' '.join(args.c)}; got {args.np}.",
+            "Give one of them.",
         )
-    planner_class = PLANNERS[args.pl]
-    planner = partial(planner_class, matricize=args.matricize)
+    planner = PLANNERS[args.pl]
 
     print("Fingerprint extraction...")
     extract_fingerprints(
@@ -42,24 +42,26 @@ def main() -> None:
     )
     for dataset_id in args.d:
         print("Experiment planning...")
-        try:
-            plans, name = plan_experiment_dataset(
-                dataset_id,
-                planner,
-                args.gpu_memory_target,
-                overwrite_target_spacing=args.overwrite_target_spacing,
-                overwrite_plans_name=args.overwrite_plans_name,
+        plans, name = plan_experiment_dataset(
+            dataset_id,
+            planner,
+            args.gpu_memory_target,
+            overwrite_target_spacing=args.overwrite_target_spacing,
+            overwrite_plans_name=args.overwrite_plans_name,
+        )
+        if not args.no_pp:
+            print("Preprocessing...")
+            preprocess_missing(dataset_id, name, args.c, processes, args.verbose, not args.no_pbar)
+        print(f"\nPlanned for a GPU of {args.gpu_memory_target or planner.gpu_memory_target_in_gb:g} GB:")
+        print(
+            "\n".join(
+                chosen(plans, load_json(str(nnunet_folder("nnUNet_raw") / plans["dataset_name"] / "dataset.json")))
             )
-            if not args.no_pp:
-                print("Preprocessing...")
-                preprocess_missing(dataset_id, name, args.c, processes, args.verbose, not args.no_pbar)
-        except (FileExistsError, NoPlanError) as error:
-            raise SystemExit(str(error)) from error
-        print(f"\nPlanned for a GPU of {args.gpu_memory_target or planner_class.gpu_memory_target_in_gb:g} GB:")
-        print("\n".join(chosen(plans, load_json(str(Path(nnUNet_raw) / plans["dataset_name"] / "dataset.json")))))
+        )
         planned = [c for c in args.c if c in plans["configurations"]]
         configuration = "3d_fullres" if "3d_fullres" in planned else planned[0] if planned else "CONFIGURATION"
-        print(f"\nTrain with:\nnnUNetv2_train {dataset_id} {configuration} 0 -p {name} -tr nnUNetTrainerFactorizer")
+        command = ["nnUNetv2_train", str(dataset_id), configuration, "0", "-p", name, "-tr", "nnUNetTrainerFactorizer"]
+        print(f"\nTrain with:\n{shlex.join(command)}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -73,11 +75,10 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "-pl",
         choices=PLANNERS,
-        default="nnUNetPlannerFactorizer",
-        help="planner, default: nnUNetPlannerFactorizer (the paper's Swin Factorizer, 8 GB); M, L, XL have a depthwise "
-        "convolution in each block, for 8, 24, 40 GB; BraTS and ISLES have the paper's patch and network in 3D",
+        default="nnUNetPlannerConvFactorizerM",
+        help="planner, default: nnUNetPlannerConvFactorizerM (the Conv Factorizer, 8 GB; L and XL for 24 and 40 GB); "
+        "the others plan the paper's networks for 8 GB, BraTS and ISLES with the paper's patch and sizes in 3D",
     )
-    add("-matricize", choices=MATRICIZE, help="how the blocks cut the image into matrices, default: the planner's")
     add(
         "-c",
         nargs="+",
@@ -107,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "-overwrite_plans_name",
-        help="name of the plans, default: nnUNetFactorizerPlans (nnUNetLocalFactorizerPlans with -matricize local ...)",
+        help="name of the plans, default: the planner's, nnUNetConvFactorizerMPlans and so on",
     )
     add("--no_pp", action="store_true", help="plan only, do not preprocess")
     add("--verbose", action="store_true", help="print a lot")

@@ -1,7 +1,6 @@
 """A dictionary of concepts: the centres of the features, and which model they belong to."""
 
 import dataclasses
-import hashlib
 import json
 import zipfile
 from dataclasses import dataclass
@@ -13,9 +12,11 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from numpy.typing import NDArray
 
 from nnunetv2_factorizer import DISTRIBUTION
-from nnunetv2_factorizer.inference.model import require_checkpoint
+from nnunetv2_factorizer.errors import UserError
+from nnunetv2_factorizer.models.folders import require_checkpoint
+from nnunetv2_factorizer.models.identity import sha256
 
-ARRAYS, RECORD = "dictionary.npz", "dictionary.json"
+ARRAYS, DESCRIPTION = "dictionary.npz", "dictionary.json"
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class Dictionary:
             "seed": self.seed,
             "identity": dataclasses.asdict(self.identity),
         }
-        (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        (folder / DESCRIPTION).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> "Dictionary":
@@ -111,14 +112,14 @@ class Dictionary:
             FileNotFoundError: there is no dictionary.
             ValueError: its files are damaged or do not belong together.
         """
-        for name in (ARRAYS, RECORD):
+        for name in (ARRAYS, DESCRIPTION):
             if not (folder / name).is_file():
-                raise FileNotFoundError(
-                    f"{folder / name} does not exist.\n"
-                    "Give the folder that `nnUNetv2_factorizer_concepts fit` wrote with --dictionary."
+                raise UserError(
+                    f"{folder / name} does not exist.",
+                    "Give the folder that `nnUNetv2_factorizer_concepts fit` wrote with --dictionary.",
                 )
         try:
-            record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+            record = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
             with np.load(folder / ARRAYS, allow_pickle=False) as arrays:
                 dictionary = cls(
                     **arrays,
@@ -127,8 +128,9 @@ class Dictionary:
                 )
             dictionary.check(record["categories"], record["channels"])
         except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(
-                f"{folder} holds no usable dictionary: {error}\nMake it again with `nnUNetv2_factorizer_concepts fit`."
+            raise UserError(
+                f"{folder} holds no usable dictionary: {error}",
+                "Make it again with `nnUNetv2_factorizer_concepts fit`.",
             ) from error
         return dictionary
 
@@ -144,17 +146,9 @@ class Dictionary:
         for name in ("dataset", "trainer", "spacing", "checkpoint_sha256"):  # a folder may have another name by now
             made, given = getattr(self.identity, name), getattr(identity, name)
             if made != given:
-                raise ValueError(
+                raise UserError(
                     f"the dictionary was made for another model: its {name} is {made}, that of "
-                    f"{identity.model}, fold {identity.fold}, is {given}.\nGive the model that it was made for: "
-                    f"{self.identity.model}, fold {self.identity.fold}, or make a dictionary for this one."
+                    f"{identity.model}, fold {identity.fold}, is {given}.",
+                    f"Give the model that it was made for: "
+                    f"{self.identity.model}, fold {self.identity.fold}, or make a dictionary for this one.",
                 )
-
-
-def sha256(path: Path) -> str:
-    """Of a file of any size, as hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(2**20):
-            digest.update(chunk)
-    return digest.hexdigest()

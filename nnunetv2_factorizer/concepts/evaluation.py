@@ -12,6 +12,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from nnunetv2_factorizer.errors import UserError
+
 PROTOCOLS = ("matching", "matching-normalised", "probe")
 
 
@@ -31,9 +33,9 @@ def count(
         ValueError: the shapes differ, or there is another category or label.
     """
     if prediction.shape != truth.shape:
-        raise ValueError(
-            f"the prediction is {prediction.shape}, the label {truth.shape}.\n"
-            "Give labels of the images that were predicted."
+        raise UserError(
+            f"the prediction is {prediction.shape}, the label {truth.shape}.",
+            "Give labels of the images that were predicted.",
         )
     prediction, truth = prediction.astype(np.int64), truth.astype(np.int64)
     if ignore is not None:
@@ -41,9 +43,9 @@ def count(
     unknown = sorted(set(np.unique(truth).tolist()) - set(labels))
     if unknown or prediction.max(initial=0) > categories:
         wrong = f"label {unknown[0]}" if unknown else f"category {prediction.max()}"
-        raise ValueError(
-            f"there is a voxel of {wrong}; known are categories to {categories} and labels {list(labels)}.\n"
-            "Give the dataset.json of the labels with -djfile, and the predictions of one dictionary."
+        raise UserError(
+            f"there is a voxel of {wrong}; known are categories to {categories} and labels {list(labels)}.",
+            "Give the dataset.json of the labels with -djfile, and the predictions of one dictionary.",
         )
     column = np.searchsorted(np.asarray(labels), truth)
     cells = np.bincount((prediction * len(labels) + column).ravel(), minlength=(categories + 1) * len(labels))
@@ -79,7 +81,9 @@ def probe(tables: Sequence[NDArray], centres: NDArray, threshold: float) -> NDAr
         ValueError: the threshold is another, or the categories that are so pure are all of one label.
     """
     if not 0.5 <= threshold < 1:
-        raise ValueError(f"--threshold must be at least 0.5 and less than 1, got {threshold:g}.")
+        raise UserError(
+            f"--threshold must be at least 0.5 and less than 1, got {threshold:g}.", "Give another --threshold."
+        )
     pairs = [
         (category, int(row.argmax()))
         for table in tables
@@ -88,10 +92,10 @@ def probe(tables: Sequence[NDArray], centres: NDArray, threshold: float) -> NDAr
     ]
     found = {label for _, label in pairs}
     if len(found) < 2:
-        raise ValueError(
+        raise UserError(
             f"{len(pairs)} times a category of an image falls to more than {threshold:g} into one label, of "
-            f"{len(found)} labels in all; a linear probe needs 2.\n"
-            "Give a smaller --threshold, a dictionary with a larger -k, or another --protocol."
+            f"{len(found)} labels in all; a linear probe needs 2.",
+            "Give a smaller --threshold, a dictionary with a larger -k, or another --protocol.",
         )
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     classifier.fit(centres[[category for category, _ in pairs]], [label for _, label in pairs])

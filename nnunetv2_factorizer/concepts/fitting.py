@@ -13,9 +13,11 @@ from sklearn.metrics import pairwise_distances_argmin_min
 from nnunetv2_factorizer.concepts.clustering import cluster
 from nnunetv2_factorizer.concepts.dictionary import Dictionary, ModelIdentity
 from nnunetv2_factorizer.concepts.features import TileFeatures, tile_features
-from nnunetv2_factorizer.concepts.images import Case, load_image
+from nnunetv2_factorizer.concepts.images import load_image
 from nnunetv2_factorizer.concepts.pictures import PICTURE, Wanted, tile_pictures
+from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.inference.cases import map_cases
+from nnunetv2_factorizer.inference.images import Case
 from nnunetv2_factorizer.inference.model import Load
 
 NEAREST = 9
@@ -58,9 +60,9 @@ def fit_dictionary(
             file.append(tiles)
             size = tiles.size
         if sum(file.lengths) < categories:
-            raise ValueError(
-                f"k is {categories}, but the {len(cases)} images have only {sum(file.lengths)} tiles in {stage}.\n"
-                "Give a smaller -k, more images, or a stage of higher resolution with --stage."
+            raise UserError(
+                f"k is {categories}, but the {len(cases)} images have only {sum(file.lengths)} tiles in {stage}.",
+                "Give a smaller -k, more images, or a stage of higher resolution with --stage.",
             )
         centres = cluster(file.features, categories, seed)
         tiles_of, nearest = _nearest(file, centres)

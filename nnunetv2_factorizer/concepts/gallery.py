@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from nnunetv2_factorizer.concepts.dictionary import Dictionary
+from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.inference.page import render
 
 GALLERY = "gallery.html"
@@ -52,14 +53,14 @@ def read_names(path: Path, categories: int) -> dict[int, str]:
     try:
         names = {int(number): name for number, name in json.loads(path.read_text(encoding="utf-8")).items()}
     except (ValueError, AttributeError) as error:
-        raise ValueError(
-            f'{path} is not a JSON object of numbers and names: {error}.\nWrite it like {{"1": "grey matter"}}.'
+        raise UserError(
+            f"{path} is not a JSON object of numbers and names: {error}.", 'Write it like {"1": "grey matter"}.'
         ) from error
     wrong = [item for item in names.items() if not (1 <= item[0] <= categories and isinstance(item[1], str))]
     if wrong:
-        raise ValueError(
-            f"{path} gives category {wrong[0][0]} the name {wrong[0][1]!r}.\n"
-            f"Categories are 1 to {categories}, and a name is a string."
+        raise UserError(
+            f"{path} gives category {wrong[0][0]} the name {wrong[0][1]!r}.",
+            f"Categories are 1 to {categories}, and a name is a string.",
         )
     return names
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nnunetv2_factorizer.concepts.images import Case
+from nnunetv2_factorizer.inference.images import Case
 
 PICTURE = 64
 """Voxels on each side of a picture."""

@@ -9,12 +9,14 @@ from pathlib import Path
 from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from_dataset_json
 from numpy.typing import NDArray
 
-from nnunetv2_factorizer.concepts.dictionary import ARRAYS, sha256
+from nnunetv2_factorizer.concepts.dictionary import ARRAYS
 from nnunetv2_factorizer.concepts.evaluation import count
+from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.inference.cases import map_cases
-from nnunetv2_factorizer.training.atomic import replacing
+from nnunetv2_factorizer.models.atomic import replacing
+from nnunetv2_factorizer.models.identity import sha256
 
-RECORD = "concepts.json"
+PREDICTIONS = "concepts.json"
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class PredictionRecord:
 
     def save(self, folder: Path) -> None:
         """Writes the record into the folder of the predictions."""
-        with replacing(str(folder / RECORD)) as unfinished:
+        with replacing(str(folder / PREDICTIONS)) as unfinished:
             Path(unfinished).write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n", encoding="utf-8")
 
     @classmethod
@@ -49,10 +51,10 @@ class PredictionRecord:
             FileNotFoundError: there is none.
             ValueError: it is damaged.
         """
-        path = folder / RECORD
+        path = folder / PREDICTIONS
         remedy = "Give the folder that `nnUNetv2_factorizer_concepts predict` wrote."
         if not path.is_file():
-            raise FileNotFoundError(f"{path} does not exist.\n{remedy}")
+            raise UserError(f"{path} does not exist.", remedy)
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             record["names"] = {int(category): name for category, name in record["names"].items()}
@@ -62,7 +64,7 @@ class PredictionRecord:
             }
             return cls(**record)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"{path} is damaged: {error}\n{remedy}") from error
+            raise UserError(f"{path} is damaged: {error}", remedy) from error
 
 
 def dictionary_sha256(folder: Path) -> str:
@@ -99,17 +101,17 @@ def tables(
     """
     record = PredictionRecord.load(predictions)
     if not record.cases:
-        raise ValueError(
-            f"{predictions} is not finished.\n"
-            "Run `nnUNetv2_factorizer_concepts predict` again with --continue_prediction."
+        raise UserError(
+            f"{predictions} is not finished.",
+            "Run `nnUNetv2_factorizer_concepts predict` again with --continue_prediction.",
         )
     ending = dataset_json["file_ending"]
     for folder in (predictions, labels):
         for case in record.cases:
             if not (folder / (case + ending)).is_file():
-                raise FileNotFoundError(
-                    f"{folder / (case + ending)} does not exist.\n"
-                    "Give labels of all images that were predicted with --labels, and their dataset.json with -djfile."
+                raise UserError(
+                    f"{folder / (case + ending)} does not exist.",
+                    "Give labels of all images that were predicted with --labels, and their dataset.json with -djfile.",
                 )
     work = partial(_table, predictions, labels, dataset_json, record.categories)
     counted = map_cases(work, list(record.cases), show_progress=show_progress)
@@ -123,5 +125,5 @@ def _table(predictions: Path, labels: Path, dataset_json: dict, categories: int,
     names, ignore = label_names(dataset_json)
     try:
         return count(prediction, truth, categories, list(names.values()), ignore)
-    except ValueError as error:
-        raise ValueError(f"{case}: {error}") from error
+    except UserError as error:
+        raise UserError(f"{case}: {error.cause}", error.remedy) from error

@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from nnunetv2_factorizer.concepts.images import Case, load_image
+from nnunetv2_factorizer.concepts.images import load_image
+from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.factorization import factorize
 from nnunetv2_factorizer.factorization.precision import without_autocast
 from nnunetv2_factorizer.factorization.rows import solve_rows
 from nnunetv2_factorizer.factorization.threads import one_thread
 from nnunetv2_factorizer.inference.image_space import to_image_space
+from nnunetv2_factorizer.inference.images import Case
 from nnunetv2_factorizer.inference.model import Load
 from nnunetv2_factorizer.inference.nifti import write_map
 from nnunetv2_factorizer.inference.stitching import StitchedMaps, Tap, stitching
@@ -79,9 +81,10 @@ def segment_case(case: Case, *, load: Load, concepts: Concepts, output: Path, so
     if path.exists():
         return _count(writer.read_seg(str(path))[0][0].astype(int))
     if isinstance(writer, SimpleITKIOWithReorient) and len(concepts.centres) > 255:
-        raise ValueError(
+        raise UserError(
             f"nnU-Net's {type(writer).__name__} writes numbers up to 255, the dictionary has {len(concepts.centres)} "
-            "categories.\nMake a dictionary with -k 255 or fewer."
+            "categories.",
+            "Make a dictionary with -k 255 or fewer.",
         )
     image = load_image(predictor, case)
     with tempfile.TemporaryDirectory(dir=output, prefix=".concepts_") as folder:
@@ -150,9 +153,9 @@ def _assign(centres: Tensor, components: int, x: Tensor, output: Tensor) -> Tens
 def _positions(output: Tensor, centres: Tensor) -> Tensor:
     """The non-negative features `(positions, C)` of the output `(1, C, *s)` of a stage."""
     if output.shape[1] != centres.shape[1]:
-        raise ValueError(
-            f"the stage has {output.shape[1]} channels, the dictionary was made for one with {centres.shape[1]}.\n"
-            "Make a dictionary for this model and stage with `nnUNetv2_factorizer_concepts fit`."
+        raise UserError(
+            f"the stage has {output.shape[1]} channels, the dictionary was made for one with {centres.shape[1]}.",
+            "Make a dictionary for this model and stage with `nnUNetv2_factorizer_concepts fit`.",
         )
     return torch.relu(output.float())[0].flatten(1).T
 

@@ -3,6 +3,7 @@
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from torch import nn
 
+from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.inference.tiles import uncompiled
 
 
@@ -20,13 +21,13 @@ def select_stage(predictor: nnUNetPredictor, name: str | None = None) -> str:
     network = uncompiled(predictor.network)
     stages = getattr(getattr(network, "encoder", None), "stages", None)
     if not isinstance(stages, nn.ModuleList | nn.Sequential):
-        raise ValueError(
-            f"the network of this model is a {type(network).__name__} without encoder.stages.\n"
-            "Name a model with a Factorizer, a PlainConvUNet or a ResidualEncoderUNet."
+        raise UserError(
+            f"the network of this model is a {type(network).__name__} without encoder.stages.",
+            "Name a model with a Factorizer, a PlainConvUNet or a ResidualEncoderUNet.",
         )
     names = [f"encoder.stages.{index}" for index in range(len(stages))]
     if name is None:
         return names[max(0, len(names) - 2)]
     if name not in names:
-        raise ValueError(f"{name} is no stage of this model's encoder.\nChoose from {', '.join(names)}.")
+        raise UserError(f"{name} is no stage of this model's encoder.", f"Choose from {', '.join(names)}.")
     return name

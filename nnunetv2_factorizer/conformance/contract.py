@@ -136,8 +136,8 @@ def pretraining_keys(subject: Subject) -> None:
     for key, name in named.items():
         require(name in names, f"`{key}` is {name!r}, which is no submodule of the network. {remedy}")
     require(
-        lpe is None or lpe in names | parameters,
-        f"`key_to_lpe` is {lpe!r}, which is neither a submodule nor a parameter of the network. {remedy}",
+        lpe is None or lpe in parameters,
+        f"`key_to_lpe` is {lpe!r}, which is no parameter of the network: nnU-Net calls `get_parameter` on it. {remedy}",
     )
     for name in in_proj:
         shape = tuple(getattr(network.get_submodule(name), "weight", torch.empty(0)).shape)

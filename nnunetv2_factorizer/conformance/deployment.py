@@ -59,7 +59,7 @@ def memory_estimate(subject: Subject) -> None:
         "there is no method `compute_conv_feature_map_size(input_size)`. nnU-Net's planner finds the patch and the "
         "batch size with it: return the numbers that all layers put out for a patch of this size.",
     )
-    patch = subject.case.patch_size
+    patch = subject.configuration.patch_size
     patches = (patch, tuple(2 * voxels for voxels in patch))
     estimates, measured = [], []
     for size in patches:
@@ -82,7 +82,7 @@ def torch_compile(subject: Subject) -> None:
     """Compiled, as nnU-Net trains on a GPU, outputs and gradients are the same, and deep supervision still switches."""
     network, x = subject.build(), subject.image()
     expected = _step(network, network, x)
-    torch.compiler.reset()  # what is compiled for other cases would count towards the limit of recompilations
+    torch.compiler.reset()  # what is compiled for other configurations would count towards the limit of recompilations
     try:
         # The tracer and autograd's part are what a network can break; the code generator would take minutes.
         compiled = torch.compile(network, backend="aot_eager")

@@ -24,7 +24,7 @@ def batch_of_one(subject: Subject) -> None:
 
 def odd_patches(subject: Subject) -> None:
     """The shapes are right where the lowest resolution has 5, 7 and 5 voxels, as in a patch of 40x56x40."""
-    total = [prod(axis) for axis in zip(*subject.case.strides, strict=True)]
+    total = [prod(axis) for axis in zip(*subject.configuration.strides, strict=True)]
     patch = [voxels * stride for voxels, stride in zip(ODD_SIZE, total, strict=False)]
     _check_shapes(subject.at(patch), batch_size=2, training=True)
 
@@ -68,8 +68,8 @@ def _check_shapes(subject: Subject, batch_size: int, training: bool) -> None:
         got = [tuple(result.shape) for result in outputs(network, x, deep_supervision)]
         require(
             got == wanted,
-            f"for an input {tuple(x.shape)} with strides {[list(s) for s in subject.case.strides]}, deep supervision "
-            f"{'on' if deep_supervision else 'off'}, forward returned {got}; nnU-Net needs {wanted}"
+            f"for an input {tuple(x.shape)} with strides {[list(s) for s in subject.configuration.strides]}, deep "
+            f"supervision {'on' if deep_supervision else 'off'}, forward returned {got}; nnU-Net needs {wanted}"
             f"{', one a decoder stage, highest resolution first' if deep_supervision else ''}.",
         )
 

@@ -1,4 +1,4 @@
-"""One network class in one case: how the checks get networks, images and expectations."""
+"""One network class in one configuration: how the checks get networks, images and expectations."""
 
 import inspect
 import json
@@ -10,12 +10,12 @@ import torch
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from torch import Tensor, nn
 
-from nnunetv2_factorizer.conformance.cases import KW_REQUIRES_IMPORT, Case, planned_arch_kwargs
+from nnunetv2_factorizer.conformance.configurations import KW_REQUIRES_IMPORT, Configuration, planned_arch_kwargs
 
 INPUT_CHANNELS = 2
 NUM_CLASSES = 3
 
-ArchKwargs = Mapping[str, Any] | Callable[[Case], Mapping[str, Any]]
+ArchKwargs = Mapping[str, Any] | Callable[[Configuration], Mapping[str, Any]]
 
 
 class CheckFailed(Exception):  # noqa: N818
@@ -30,10 +30,10 @@ def require(condition: bool, message: str) -> None:
 
 @dataclass(frozen=True)
 class Subject:
-    """A network class in a case. `arch_kwargs` are laid over those that nnU-Net's planner would write."""
+    """A network class in a configuration. `arch_kwargs` are laid over those that nnU-Net's planner would write."""
 
     network_class: type[nn.Module]
-    case: Case
+    configuration: Configuration
     arch_kwargs: ArchKwargs
     kw_requires_import: Sequence[str]
 
@@ -44,13 +44,13 @@ class Subject:
 
     def at(self, patch_size: Sequence[int]) -> "Subject":
         """The same network planned for another patch, in voxels."""
-        return replace(self, case=replace(self.case, patch_size=tuple(patch_size)))
+        return replace(self, configuration=replace(self.configuration, patch_size=tuple(patch_size)))
 
     def plan(self) -> dict[str, Any]:
         """`arch_kwargs` as they stand in the plans: the planner's that the constructor takes, and the user's."""
         accepted = accepted_arguments(self.network_class)
-        planned = {key: value for key, value in planned_arch_kwargs(self.case).items() if key in accepted}
-        return planned | dict(self.arch_kwargs(self.case) if callable(self.arch_kwargs) else self.arch_kwargs)
+        planned = {key: value for key, value in planned_arch_kwargs(self.configuration).items() if key in accepted}
+        return planned | dict(self.arch_kwargs(self.configuration) if callable(self.arch_kwargs) else self.arch_kwargs)
 
     def build(self, *, deep_supervision: bool = True, num_classes: int = NUM_CLASSES) -> nn.Module:
         """A network from `plan` by nnU-Net's own function, after a way through JSON."""
@@ -63,12 +63,12 @@ class Subject:
 
     def image(self, batch_size: int = 2) -> Tensor:
         """Gaussian noise `(batch_size, INPUT_CHANNELS, *patch_size)`, as after nnU-Net's z-score normalisation."""
-        return torch.randn(batch_size, INPUT_CHANNELS, *self.case.patch_size)
+        return torch.randn(batch_size, INPUT_CHANNELS, *self.configuration.patch_size)
 
     def output_sizes(self) -> list[tuple[int, ...]]:
         """Voxels of each output with deep supervision, from the strides, as nnU-Net resamples the labels."""
-        sizes, size = [], self.case.patch_size
-        for stride in self.case.strides[:-1]:
+        sizes, size = [], self.configuration.patch_size
+        for stride in self.configuration.strides[:-1]:
             size = tuple(voxels // step for voxels, step in zip(size, stride, strict=True))
             sizes.append(size)
         return sizes

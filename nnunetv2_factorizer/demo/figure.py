@@ -1,5 +1,6 @@
 """Image, truth and prediction side by side."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib
@@ -10,14 +11,14 @@ from numpy.typing import NDArray
 
 
 def save_figure(
-    path: Path, cases: dict[str, tuple[NDArray, NDArray, NDArray]], labels: dict[str, int | list[int]]
+    path: Path, cases: dict[str, tuple[NDArray, NDArray, NDArray]], labels: Mapping[str, tuple[int, ...]]
 ) -> None:
     """One row a case: the last channel, with the truth, with the prediction, in the slice with the most foreground.
 
     Args:
         path: of the PNG file.
         cases: name to image `(channel, z, y, x)`, truth and prediction `(z, y, x)`.
-        labels: name to value, or values of a region; the background left out.
+        labels: name to the values of a label or region; the background left out.
     """
     figure = Figure(figsize=(9, 3 * len(cases) + 0.4), layout="constrained")
     axes = figure.subplots(len(cases), 3, squeeze=False)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,7 +16,9 @@ from tqdm import tqdm
 
 from nnunetv2_factorizer.demo.figure import save_figure
 from nnunetv2_factorizer.demo.trainers.nnUNetTrainerFactorizerDemo import nnUNetTrainerFactorizerDemo
+from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.ext_trainer import VARIABLE, trainers_folder
+from nnunetv2_factorizer.inference.labels import foreground
 
 TRAINER = nnUNetTrainerFactorizerDemo.__name__
 PLANS = "nnUNetPlans"
@@ -29,7 +32,7 @@ def run_pipeline(work: Path, dataset: str) -> list[str]:
         dataset: name of the data set in `raw`.
 
     Raises:
-        RuntimeError: a command failed; the message holds the end of its output.
+        UserError: a command failed; the message holds the end of its output.
     """
     dataset_id = str(int(dataset[7:10]))
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -43,14 +46,14 @@ def run_pipeline(work: Path, dataset: str) -> list[str]:
 
         def step(description: str, command: list[str]) -> None:
             bar.set_description_str(description)
-            commands.append(" ".join(command))
+            commands.append(shlex.join(command))
             _run(command, work, show_epoch)
             _set(bar, len(commands))
 
         def show_epoch(line: str) -> None:
             match = re.search(r": Epoch (\d+)\s*$", line)
             if match:
-                _set(bar, 2 + int(match[1]) / nnUNetTrainerFactorizerDemo.epochs)
+                _set(bar, 2 + int(match[1]) / nnUNetTrainerFactorizerDemo.num_epochs)
 
         step("plan", ["nnUNetv2_plan_and_preprocess", "-d", dataset_id, "-npfp", "2", "--no_pp", "--no_pbar"])
         plans = load_json(str(base / f"{PLANS}.json"))
@@ -71,8 +74,8 @@ def run_pipeline(work: Path, dataset: str) -> list[str]:
 def dice_table(work: Path, dataset: str) -> list[tuple[str, float]]:
     """Name of each label and its mean Dice over the test cases."""
     summary = json.loads((work / "predictions" / "summary.json").read_text())
-    labels = _foreground(work / "raw" / dataset)
-    keys = {name: str(tuple(value)) if isinstance(value, list) else str(value) for name, value in labels.items()}
+    labels = foreground(load_json(str(work / "raw" / dataset / "dataset.json")))
+    keys = {name: str(values if len(values) > 1 else values[0]) for name, values in labels.items()}
     return [(name, summary["mean"][key]["Dice"]) for name, key in keys.items()]
 
 
@@ -99,17 +102,12 @@ def _run(command: list[str], work: Path, on_line: Callable[[str], None]) -> None
             on_line(line)
     if process.returncode:
         tail = "".join(log.read_text().splitlines(keepends=True)[-20:])
-        raise RuntimeError(f"{' '.join(command)} failed with exit code {process.returncode}. Its last lines:\n{tail}")
+        raise UserError(f"{shlex.join(command)} failed with exit code {process.returncode}. Its last lines:", tail)
 
 
 def _set(bar: "tqdm[None]", done: float) -> None:
     bar.n = round(done, 2)
     bar.refresh()
-
-
-def _foreground(raw: Path) -> dict[str, int | list[int]]:
-    labels = load_json(str(raw / "dataset.json"))["labels"]
-    return {name: value for name, value in labels.items() if value != 0 and name != "ignore"}
 
 
 def _draw(raw: Path, work: Path) -> None:
@@ -123,4 +121,4 @@ def _draw(raw: Path, work: Path) -> None:
         truth, _ = reader.read_seg(str(raw / "labelsTs" / f"{name}{ending}"))
         prediction, _ = reader.read_seg(str(work / "predictions" / f"{name}{ending}"))
         cases[name] = (image, truth[0], prediction[0])
-    save_figure(work / "demo.png", cases, _foreground(raw))
+    save_figure(work / "demo.png", cases, foreground(description))

@@ -6,6 +6,7 @@ from pathlib import Path
 from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
 from nnunetv2_factorizer.demo.phantom import write_dataset
+from nnunetv2_factorizer.errors import UserError
 
 PHANTOM = "Dataset999_FactorizerPhantom"
 HELD_BACK = 5
@@ -23,16 +24,22 @@ def check_dataset(dataset: Path) -> None:
     """Checks that `link_dataset` can use a folder, without writing anything.
 
     Raises:
-        ValueError: it is not a raw data set, or has too few cases to hold one back and still split in five.
+        UserError: it is not a raw data set, or has too few cases to hold one back and still split in five.
     """
     path = dataset / "dataset.json"
     if not path.is_file():
-        raise ValueError(f"{path} does not exist. --dataset takes a folder in nnU-Net's raw format, DatasetXXX_NAME.")
+        raise UserError(f"{path} does not exist.", "--dataset takes a folder in nnU-Net's raw format, DatasetXXX_NAME.")
     if not (dataset.name.startswith("Dataset") and dataset.name[7:10].isdigit()):
-        raise ValueError(f"the folder must be named DatasetXXX_NAME with three digits XXX, got {dataset.name}.")
+        raise UserError(
+            f"the folder must be named DatasetXXX_NAME with three digits XXX, got {dataset.name}.",
+            "Name it like that, or give another with --dataset.",
+        )
     cases = get_filenames_of_train_images_and_targets(str(dataset))
     if len(cases) <= FOLDS:
-        raise ValueError(f"{dataset} has {len(cases)} training cases; at least {FOLDS + 1} are needed.")
+        raise UserError(
+            f"{dataset} has {len(cases)} training cases; at least {FOLDS + 1} are needed.",
+            "Give a larger data set with --dataset.",
+        )
 
 
 def link_dataset(dataset: Path, raw: Path) -> str:

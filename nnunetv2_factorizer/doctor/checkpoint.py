@@ -11,7 +11,7 @@ from nnunetv2_factorizer.doctor.names import unknown_name
 from nnunetv2_factorizer.doctor.pickles import EXPECTED, listed_globals
 from nnunetv2_factorizer.doctor.plans import build, read_json
 from nnunetv2_factorizer.doctor.trainers import find_trainer
-from nnunetv2_factorizer.training.checkpoint import RECORD, check_version, different_weight, read_checkpoint
+from nnunetv2_factorizer.models.checkpoint import RECORD_KEY, check_version, different_weight, read_checkpoint
 
 DO_NOT_LOAD = "Do not give this file to nnU-Net, which would run it, unless you trust whoever made it."
 
@@ -45,7 +45,7 @@ def _content(checkpoint: dict[str, Any], path: Path) -> Finding:
         return from_error("checkpoint", error)
     arguments, weights = checkpoint["init_args"], checkpoint["network_weights"]
     plans = arguments.get("plans", {})
-    made_by = arguments.get(RECORD, {}).get("version", "unknown")
+    made_by = arguments.get(RECORD_KEY, {}).get("version", "unknown")
     what = (
         f"{checkpoint['trainer_name']}, {plans.get('dataset_name')}, {plans.get('plans_name')}, "
         f"{arguments.get('configuration')}, fold {arguments.get('fold')}; "

@@ -6,7 +6,7 @@ from typing import Any
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import nn
 
-from nnunetv2_factorizer.planning.architecture import CLASS_NAME
+from nnunetv2_factorizer.families import family_of
 
 ARCHITECTURES = "dynamic_network_architectures."
 LAYERS = ("torch.nn.", ARCHITECTURES)
@@ -19,7 +19,7 @@ def unknown_name(configuration: ConfigurationManager) -> str:
     keys = [*configuration.network_arch_init_kwargs_req_import, "conv_op"]
     layers = [arguments[key] for key in keys if arguments.get(key) is not None]
     network = configuration.network_arch_class_name
-    if network != CLASS_NAME and not _is_module_of(network, (ARCHITECTURES,)):
+    if family_of(network) is None and not _is_module_of(network, (ARCHITECTURES,)):
         return str(network)
     return next((str(name) for name in layers if not _is_module_of(name, LAYERS)), "")
 

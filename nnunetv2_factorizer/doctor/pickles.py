@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+from nnunetv2_factorizer.errors import UserError
+
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 """The first of the five pickles, one after the other, of PyTorch's format before 1.6."""
 
@@ -52,9 +54,9 @@ def listed_globals(path: Path) -> list[str]:
         raise
     except Exception as error:  # Damaged files end in all sorts of exceptions.
         so_far = f" after asking for {', '.join(sorted(names))}" if names else ""
-        raise ValueError(
-            f"cannot be read as a checkpoint{so_far} ({type(error).__name__}: {str(error).partition(chr(10))[0]})\n"
-            "Take another copy of the file, and load none of this one."
+        raise UserError(
+            f"cannot be read as a checkpoint{so_far} ({type(error).__name__}: {str(error).partition(chr(10))[0]})",
+            "Take another copy of the file, and load none of this one.",
         ) from None
     return sorted(names)
 

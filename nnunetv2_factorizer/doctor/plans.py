@@ -14,8 +14,9 @@ from torch import nn
 
 from nnunetv2_factorizer.doctor.finding import Finding, from_error
 from nnunetv2_factorizer.doctor.names import unknown_name
-from nnunetv2_factorizer.planning.architecture import CLASS_NAME
-from nnunetv2_factorizer.training import AnyPlansFactorizerTrainer
+from nnunetv2_factorizer.errors import UserError
+from nnunetv2_factorizer.families import family_of
+from nnunetv2_factorizer.training import FactorizerTrainer
 
 
 def examine(path: Path) -> list[Finding]:
@@ -48,9 +49,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text())
     except ValueError as error:
-        raise ValueError(f"{path} is no JSON file ({error})\nTake another copy of it, or plan again.") from None
+        raise UserError(f"{path} is no JSON file ({error})", "Take another copy of it, or plan again.") from None
     if not isinstance(content, dict):
-        raise ValueError(f"{path} holds a {type(content).__name__}\nGive plans or a data set of nnU-Net.")
+        raise UserError(f"{path} holds a {type(content).__name__}", "Give plans or a data set of nnU-Net.")
     return content
 
 
@@ -84,8 +85,8 @@ def _configuration(title: str, manager: PlansManager, name: str, dataset_json: d
         what = f"not built: it names {unknown}, which the doctor does not import"
         return Finding(title, "warning", what, "Train with these plans only if you trust whoever made them.")
     # With any other network it is our trainers that build a Factorizer for it.
-    named = configuration.network_arch_class_name == CLASS_NAME
-    network, _ = build(nnUNetTrainer if named else AnyPlansFactorizerTrainer, manager, name, dataset_json)
+    named = family_of(configuration.network_arch_class_name) is not None
+    network, _ = build(nnUNetTrainer if named else FactorizerTrainer, manager, name, dataset_json)
     patch, strides = list(configuration.patch_size), configuration.pool_op_kernel_sizes
     total = [prod(stage[axis] for stage in strides) for axis in range(len(patch))]
     if any(p % t for p, t in zip(patch, total, strict=True)):

@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +10,15 @@ from nnunetv2.inference.export_prediction import export_prediction_from_logits
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from numpy.typing import NDArray
 
+from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.explain.association import associate
 from nnunetv2_factorizer.explain.components import LayerComponents, decomposed
 from nnunetv2_factorizer.explain.pictures import CasePictures, LayerPictures, MapPictures
 from nnunetv2_factorizer.explain.report import write_report
 from nnunetv2_factorizer.inference.image_space import to_image_space
-from nnunetv2_factorizer.inference.images import preprocess
+from nnunetv2_factorizer.inference.images import Case, preprocess, read
 from nnunetv2_factorizer.inference.labels import foreground
 from nnunetv2_factorizer.inference.nifti import direction_of, write_map
-
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """The files of one case."""
-
-    name: str
-    images: Sequence[str]
-    """One a channel."""
-    labels: Path | None = None
-    """What the components are compared with, in place of the prediction."""
-    previous_stage: Path | None = None
-    """The segmentation that a cascade starts from."""
 
 
 def explain_case(
@@ -87,16 +74,16 @@ def _explain(
 ) -> None:
     plans, dataset_json = predictor.plans_manager, predictor.dataset_json
     reader = plans.image_reader_writer_class()
-    image, properties = reader.read_images(case.images)
+    image, properties = read(predictor, case.images)
     segmentations = {}
     if case.labels is not None:
         segmentations["labels"] = _labels(reader.read_seg(str(case.labels))[0])
         if segmentations["labels"].shape != image.shape[1:]:
-            raise ValueError(
-                f"{case.labels} has {segmentations['labels'].shape} voxels, the image has {image.shape[1:]}.\n"
-                "Give the labels of this image with --labels, or leave it out."
+            raise UserError(
+                f"{case.labels} has {segmentations['labels'].shape} voxels, the image has {image.shape[1:]}.",
+                "Give the labels of this image with --labels, or leave it out.",
             )
-    preprocessed = preprocess(predictor, case.images, str(case.previous_stage) if case.previous_stage else None)
+    preprocessed = preprocess(predictor, image, properties, case.previous_stage)
     with decomposed(predictor, preprocessed.data, layers, folder) as (logits, decomposition):
         prediction_file = str(folder.parent / case.name)
         export_prediction_from_logits(

@@ -16,7 +16,7 @@ from torch import Tensor
 from nnunetv2_factorizer.explain.decomposition import component_maps, energies
 from nnunetv2_factorizer.explain.layers import DEFAULT, select_layers
 from nnunetv2_factorizer.inference.image_space import to_image_space
-from nnunetv2_factorizer.inference.images import preprocess, segment
+from nnunetv2_factorizer.inference.images import preprocess, read, segment
 from nnunetv2_factorizer.inference.stitching import StitchedMaps, Tap, stitching
 from nnunetv2_factorizer.network.block import WrappedNMF
 
@@ -97,7 +97,7 @@ def components(
     predictor: nnUNetPredictor,
     image: Sequence[str | Path],
     layers: Sequence[str] = DEFAULT,
-    previous_stage: str | None = None,
+    previous_stage: Path | None = None,
 ) -> tuple[NDArray, list[ExplainedLayer]]:
     """The segmentation `(z, y, x)` of an image, and what the layers saw of it; for notebooks.
 
@@ -112,7 +112,7 @@ def components(
     Raises:
         ValueError: the model is no Factorizer or has no such layer, or is a cascade without `previous_stage`.
     """
-    case = preprocess(predictor, [str(file) for file in image], previous_stage)
+    case = preprocess(predictor, *read(predictor, [str(file) for file in image]), previous_stage)
 
     def volume(preprocessed: NDArray) -> NDArray:
         return to_image_space(preprocessed, predictor, case.properties)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.inference.tiles import uncompiled
 from nnunetv2_factorizer.network import Factorizer
 from nnunetv2_factorizer.network.block import WrappedNMF
@@ -24,9 +25,9 @@ def select_layers(network: nn.Module, names: Sequence[str] = DEFAULT) -> dict[st
     """
     network = uncompiled(network)
     if not isinstance(network, Factorizer):
-        raise ValueError(
-            f"the network of this model is a {type(network).__name__}, not a Factorizer: it has no components.\n"
-            "Name a model that was trained with a Factorizer trainer or with plans that name a Factorizer."
+        raise UserError(
+            f"the network of this model is a {type(network).__name__}, not a Factorizer: it has no components.",
+            "Name a model that was trained with a Factorizer trainer or with plans that name a Factorizer.",
         )
     blocks = list(network.blocks)
     factorizing = [name for name, block in network.blocks.items() if block.mixer.matricize is not None]
@@ -35,5 +36,5 @@ def select_layers(network: nn.Module, names: Sequence[str] = DEFAULT) -> dict[st
     selected = {layer for name in names for layer in meanings.get(name, [name])}
     for layer in selected - set(factorizing):
         problem = "is not factorized (nmf or skip_nmf of the plans)" if layer in blocks else "is no layer of this model"
-        raise ValueError(f"{layer} {problem}.\nChoose from first, bottleneck, last, all, {', '.join(factorizing)}.")
+        raise UserError(f"{layer} {problem}.", f"Choose from first, bottleneck, last, all, {', '.join(factorizing)}.")
     return {name: network.blocks[name].mixer for name in factorizing if name in selected}

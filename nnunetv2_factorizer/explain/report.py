@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.explain.figure import layer_figure
 from nnunetv2_factorizer.explain.pictures import CasePictures, LayerPictures, MapPictures
 from nnunetv2_factorizer.explain.pixels import heat, label_colours
@@ -33,9 +34,9 @@ def write_report(
         FileExistsError: there is a report in the folder.
     """
     if (folder / "report.html").exists():
-        raise FileExistsError(
-            f"{folder / 'report.html'} exists already, and reports are not overwritten.\n"
-            "Remove it, or give another output folder with -o."
+        raise UserError(
+            f"{folder / 'report.html'} exists already, and reports are not overwritten.",
+            "Remove it, or give another output folder with -o.",
         )
     figures = [layer_figure(f"{case}\n{model}", pictures, layer) for layer in layers]
     for layer, figure in zip(layers, figures, strict=True):

@@ -17,8 +17,8 @@ from nnunetv2_factorizer.factorization import kernels
 from nnunetv2_factorizer.factorization.matricize import check_channels
 from nnunetv2_factorizer.factorization.precision import full_precision, without_autocast
 from nnunetv2_factorizer.factorization.rank_one import gradient, projection, summarise
-from nnunetv2_factorizer.factorization.windows import Chunk, chunks
-from nnunetv2_factorizer.factorization.working_set import CHUNK_NUMBERS, numbers_at_a_time, stretches
+from nnunetv2_factorizer.factorization.windows import WindowChunk, window_chunks
+from nnunetv2_factorizer.factorization.working_set import WINDOW_NUMBERS, numbers_in_chunk, row_chunks
 
 GROUP_CHANNELS = 32
 """Heads are multiplied together up to so many channels: with fewer the products are thin, with more mostly waste."""
@@ -89,14 +89,14 @@ def _mix_rows_backward(
 _mix = torch.library.custom_op("nnunetv2_factorizer::mix", _mix_rows, mutates_args=())
 _mix_backward = torch.library.custom_op("nnunetv2_factorizer::mix_backward", _mix_rows_backward, mutates_args=())
 
-PORTIONS_ALIVE = {torch.ops.nnunetv2_factorizer.mix.default: 2, torch.ops.nnunetv2_factorizer.mix_backward.default: 5}
+CHUNKS_ALIVE = {torch.ops.nnunetv2_factorizer.mix.default: 2, torch.ops.nnunetv2_factorizer.mix_backward.default: 5}
 """Copies of the windows that an operator has at its worst moment where no fused kernel does its work."""
 
 
-def workspace_bytes(operator: Any, volume: Tensor) -> int:
-    """Bytes that an operator of `PORTIONS_ALIVE` needs besides its result, for a volume `(B, *S, C)`."""
-    portion = min(numbers_at_a_time(CHUNK_NUMBERS, volume), volume.numel())
-    return 4 * portion * PORTIONS_ALIVE[operator]
+def workspace_bytes(operator: Any, volume: Tensor, device_type: str) -> int:
+    """Bytes that an operator of `CHUNKS_ALIVE` needs besides its result, for a volume `(B, *S, C)` on a device."""
+    chunk = min(numbers_in_chunk(WINDOW_NUMBERS, device_type), volume.numel())
+    return 4 * chunk * CHUNKS_ALIVE[operator]
 
 
 @_mix.register_kernel("cuda")
@@ -120,23 +120,23 @@ def _mix_backward_cuda(
 
 
 def _mix_one_window(x: Tensor, v0: Tensor, head_dim: int, num_iters: int, out: Tensor) -> None:
-    """One matrix a head over a whole image `(N, C)`: it is read twice, a stretch of voxels at a time."""
-    p = projection(*_summarise_stretches(x, v0, head_dim), num_iters)
-    for s in stretches(x, CHUNK_NUMBERS):
+    """One matrix a head over a whole image `(N, C)`: it is read twice, a chunk of voxels at a time."""
+    p = projection(*_summarise_chunks(x, v0, head_dim), num_iters)
+    for s in row_chunks(x, WINDOW_NUMBERS):
         out[s] = full_precision(x[s]).relu() @ p
 
 
 def _mix_one_window_backward(grad: Tensor, x: Tensor, v0: Tensor, head_dim: int, num_iters: int, dx: Tensor) -> None:
-    cross = sum(full_precision(x[s]).relu().mT @ full_precision(grad[s]) for s in stretches(x, CHUNK_NUMBERS))
+    cross = sum(full_precision(x[s]).relu().mT @ full_precision(grad[s]) for s in row_chunks(x, WINDOW_NUMBERS))
     assert isinstance(cross, Tensor)
-    parts = gradient(cross, *_summarise_stretches(x, v0, head_dim), num_iters)
-    for s in stretches(x, CHUNK_NUMBERS):
+    parts = gradient(cross, *_summarise_chunks(x, v0, head_dim), num_iters)
+    for s in row_chunks(x, WINDOW_NUMBERS):
         dx[s] = _input_gradient(full_precision(grad[s]), full_precision(x[s]).relu(), v0[s], *parts)
 
 
-def _summarise_stretches(x: Tensor, v0: Tensor, head_dim: int) -> tuple[Tensor, Tensor]:
-    """`K` and `a` of all stretches are the sums of theirs."""
-    parts = [summarise(full_precision(x[s]).relu(), v0[s], head_dim) for s in stretches(x, CHUNK_NUMBERS)]
+def _summarise_chunks(x: Tensor, v0: Tensor, head_dim: int) -> tuple[Tensor, Tensor]:
+    """`K` and `a` of all chunks are the sums of theirs."""
+    parts = [summarise(full_precision(x[s]).relu(), v0[s], head_dim) for s in row_chunks(x, WINDOW_NUMBERS)]
     k, a = zip(*parts, strict=True)
     return torch.stack(k).sum(0), torch.stack(a).sum(0)
 
@@ -151,16 +151,16 @@ def _is_one_window(x: Tensor, window: Sequence[int], shifted: bool) -> bool:
     return not shifted and tuple(window) == tuple(x.shape[1:-1])
 
 
-def _chunks(x: Tensor, window: Sequence[int], shifted: bool) -> Iterator[Chunk]:
+def _chunks(x: Tensor, window: Sequence[int], shifted: bool) -> Iterator[WindowChunk]:
     """Those of the regular grid, then those of the shifted one."""
     per_window = max(prod(window), GROUP_CHANNELS) * x.shape[-1]  # the matrix, or its products
-    max_windows = max(1, numbers_at_a_time(CHUNK_NUMBERS, x) // per_window)
-    yield from chunks(x.shape[:-1], window, False, max_windows)
+    max_windows = max(1, numbers_in_chunk(WINDOW_NUMBERS, x.device.type) // per_window)
+    yield from window_chunks(x.shape[:-1], window, False, max_windows)
     if shifted:
-        yield from chunks(x.shape[:-1], window, True, max_windows)
+        yield from window_chunks(x.shape[:-1], window, True, max_windows)
 
 
-def _cut(chunk: Chunk, volume: Tensor, window: Sequence[int], head_dim: int) -> Tensor:
+def _cut(chunk: WindowChunk, volume: Tensor, window: Sequence[int], head_dim: int) -> Tensor:
     """The windows of the chunk, `(windows, groups, N, C / groups)` in full precision, zero beyond the volume."""
     group = _group(volume.shape[-1], head_dim)
     make = torch.empty if chunk.complete else torch.zeros
@@ -171,7 +171,7 @@ def _cut(chunk: Chunk, volume: Tensor, window: Sequence[int], head_dim: int) -> 
     return matrices.flatten(2, -2)
 
 
-def _join(chunk: Chunk, matrices: Tensor, volume: Tensor, window: Sequence[int]) -> None:
+def _join(chunk: WindowChunk, matrices: Tensor, volume: Tensor, window: Sequence[int]) -> None:
     """Writes windows as `_cut` gives them into the volume, and adds those of the shifted grid."""
     volume = volume.unflatten(-1, (-1, matrices.shape[-1]))
     for voxels, places in chunk.views(volume, matrices.unflatten(2, tuple(window)).movedim(1, -2)):

@@ -9,7 +9,7 @@ from nnunetv2_factorizer.factorization.checks import check_count
 from nnunetv2_factorizer.factorization.precision import full_precision, without_autocast
 from nnunetv2_factorizer.factorization.threads import one_thread
 
-BLOCK_ROWS = 8192
+CHUNK_ROWS = 8192
 """Rows that are solved together, whatever the image; with fewer the calls cost more than the arithmetic."""
 
 GROUP = 8
@@ -52,11 +52,11 @@ def solve_rows(x: Tensor, v: Tensor, *, solver: str = "hals", tolerance: float =
         # are rounded; in float64 that is too little to change a result in float32.
         v = v.to(x.device, torch.float32 if x.device.type == "mps" else torch.float64)
         # Rows of x are columns from here on: a component is a contiguous row of numbers.
-        blocks = [_solve_block(b.to(v), v, SWEEPS[solver], tolerance, max_sweeps) for b in x.split(BLOCK_ROWS)]
-        return torch.cat(blocks, dim=1).mT.to(x)
+        chunks = [_solve_chunk(c.to(v), v, SWEEPS[solver], tolerance, max_sweeps) for c in x.split(CHUNK_ROWS)]
+        return torch.cat(chunks, dim=1).mT.to(x)
 
 
-def _solve_block(
+def _solve_chunk(
     x: Tensor, v: Tensor, sweep: Callable[[Tensor, Tensor, Tensor], None], tolerance: float, max_sweeps: int
 ) -> Tensor:
     """`u^T` `(R, M)` for `x` `(M, N)`."""

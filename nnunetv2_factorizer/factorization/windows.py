@@ -1,6 +1,6 @@
 """Which voxels of a volume are which columns of which window, without rolling or padding the volume.
 
-Along one axis a grid of windows is a list of `Run`s: stretches of consecutive voxels that go to consecutive places of
+Along one axis a grid of windows is a list of `Run`s: consecutive voxels that go to consecutive places of
 consecutive windows. Windows of the shifted grid begin half a window before the volume and wrap around its (padded)
 end; places beyond the volume are in no run and stay zero.
 """
@@ -82,7 +82,7 @@ def select(runs: tuple[Run, ...], first: int, stop: int) -> tuple[Run, ...]:
 
 
 @dataclass(frozen=True)
-class Chunk:
+class WindowChunk:
     """Some windows of one image of the batch, and the pieces of the volume that they consist of."""
 
     item: int
@@ -112,7 +112,9 @@ class Chunk:
             yield voxels.view(*lengths, *channels).permute(order), matrices[places]
 
 
-def chunks(shape: Sequence[int], window: Sequence[int], shifted: bool, max_windows: int) -> Iterator[Chunk]:
+def window_chunks(
+    shape: Sequence[int], window: Sequence[int], shifted: bool, max_windows: int
+) -> Iterator[WindowChunk]:
     """All windows of one grid, in chunks of about `max_windows`: a row of windows along the last axis at least.
 
     Args:
@@ -134,4 +136,4 @@ def chunks(shape: Sequence[int], window: Sequence[int], shifted: bool, max_windo
             part = tuple(e - c for c, e in zip(corner, ends, strict=True))
             voxels = prod(sum(run.count * run.length for run in axis) for axis in selected)
             complete = voxels == prod(part) * prod(window)
-            yield Chunk(item, shifted, part, tuple(product(*selected)), complete)
+            yield WindowChunk(item, shifted, part, tuple(product(*selected)), complete)

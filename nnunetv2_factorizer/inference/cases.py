@@ -7,6 +7,9 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from nnunetv2_factorizer.errors import UserError
+from nnunetv2_factorizer.installation import install_extra
+
 Case = TypeVar("Case")
 Result = TypeVar("Result")
 
@@ -33,8 +36,7 @@ def map_cases(
         show_progress: whether there is a bar.
 
     Raises:
-        ModuleNotFoundError: there is a scheduler, and Dask is not installed.
-        OSError: the scheduler does not answer, or has no workers.
+        UserError: Dask is not installed, or the scheduler does not answer or has no workers.
     """
     results = map(work, cases) if scheduler is None else _by_workers(work, cases, scheduler)
     yield from tqdm(results, total=len(cases), unit="case", disable=not show_progress)
@@ -44,21 +46,22 @@ def _by_workers(work: Callable[[Case], Result], cases: Sequence[Case], scheduler
     try:
         from distributed import Client, Future, TimeoutError  # an extra, and it takes a second to import
     except ModuleNotFoundError as error:
-        message = "--scheduler needs Dask, which is not installed.\nInstall it: pip install 'nnunetv2-factorizer[dask]'"
-        raise ModuleNotFoundError(message) from error
+        raise UserError(
+            "--scheduler needs Dask, which is not installed.", f"Install it: {install_extra('dask')}"
+        ) from error
     try:
         client = Client(scheduler, timeout="10s")
     except OSError as error:
-        message = (
-            f"no Dask scheduler answers at {scheduler}.\nStart one with `dask scheduler`, which prints its address."
-        )
-        raise ConnectionError(message) from error
+        raise UserError(
+            f"no Dask scheduler answers at {scheduler}.", "Start one with `dask scheduler`, which prints its address."
+        ) from error
     with client:
         try:
             client.wait_for_workers(1, timeout=PATIENCE)
         except TimeoutError as error:
-            message = f"the Dask scheduler {scheduler} has no workers.\nStart some with `dask worker {scheduler}`."
-            raise ConnectionError(message) from error
+            raise UserError(
+                f"the Dask scheduler {scheduler} has no workers.", f"Start some with `dask worker {scheduler}`."
+            ) from error
         pending: deque[Future] = deque()
         for case in cases:
             pending.append(client.submit(_alone, work, case, pure=False))

@@ -14,6 +14,8 @@ from nnunetv2.utilities.utils import create_lists_from_splitted_dataset_folder
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nnunetv2_factorizer.errors import UserError
+
 
 @dataclass(frozen=True)
 class Preprocessed:
@@ -23,46 +25,69 @@ class Preprocessed:
     properties: dict[str, Any]
 
 
-def find_images(folder: Path, file_ending: str) -> dict[str, list[str]]:
-    """The files of the channels of each case in a folder of nnU-Net's naming, `CASE_0000.nii.gz` and so on.
+@dataclass(frozen=True)
+class Case:
+    """The files of one case: `images`, one a channel, and what belongs to them."""
+
+    name: str
+    images: tuple[str, ...]
+    labels: Path | None = None
+    """A segmentation to compare with."""
+    previous_stage: Path | None = None
+    """The segmentation that a cascade starts from."""
+
+
+def find_cases(folder: Path, file_ending: str) -> list[Case]:
+    """The cases in a folder of nnU-Net's naming, `CASE_0000.nii.gz` and so on.
 
     Raises:
-        FileNotFoundError: there is none.
+        UserError: there is none.
     """
     images = create_lists_from_splitted_dataset_folder(str(folder), file_ending, num_processes=1)
     if not images:
-        raise FileNotFoundError(
-            f"{folder} holds no images with the names that nnU-Net asks for.\n"
-            f"Name them CASE_0000{file_ending}, CASE_0001{file_ending} ..., one a channel."
+        raise UserError(
+            f"{folder} holds no images with the names that nnU-Net asks for.",
+            f"Name them CASE_0000{file_ending}, CASE_0001{file_ending} ..., one a channel.",
         )
-    return {Path(files[0]).name[: -len("_0000" + file_ending)]: files for files in images}
+    return [Case(Path(files[0]).name[: -len("_0000" + file_ending)], tuple(files)) for files in images]
 
 
-def preprocess(predictor: nnUNetPredictor, files: Sequence[str], previous_stage: str | None = None) -> Preprocessed:
-    """Reads and preprocesses one image.
+def read(predictor: nnUNetPredictor, images: Sequence[str]) -> tuple[NDArray, dict[str, Any]]:
+    """The channels `(C, z, y, x)` as the reader of the data set gives them, and its properties."""
+    return predictor.plans_manager.image_reader_writer_class().read_images(list(images))
+
+
+def preprocess(
+    predictor: nnUNetPredictor, image: NDArray, properties: dict[str, Any], previous_stage: Path | None = None
+) -> Preprocessed:
+    """Preprocesses one image that was read by `read`.
 
     Args:
         predictor: initialised from a trained model.
-        files: of the channels.
+        image: `(C, z, y, x)`; it is not changed.
+        properties: of the image.
         previous_stage: the segmentation of the previous stage, for a cascade.
 
     Raises:
-        ValueError: the model is the second stage of a cascade and there is no `previous_stage`, or the other way round.
+        UserError: the model is the second stage of a cascade and there is no `previous_stage`, or the other way round.
     """
-    configuration = predictor.configuration_manager
+    plans, configuration = predictor.plans_manager, predictor.configuration_manager
     if (name := configuration.previous_stage_name) is not None and previous_stage is None:
-        raise ValueError(
-            f"this model is the second stage of a cascade and needs segmentations of {name}.\n"
-            "Predict with that configuration first, then give the folder with -prev_stage_predictions."
+        raise UserError(
+            f"this model is the second stage of a cascade and needs segmentations of {name}.",
+            "Predict with that configuration first, then give the folder with -prev_stage_predictions.",
         )
     if name is None and previous_stage is not None:
-        raise ValueError(
-            "this model is not the second stage of a cascade and takes no segmentation of a previous stage.\n"
-            "Leave out -prev_stage_predictions."
+        raise UserError(
+            "this model is not the second stage of a cascade and takes no segmentation of a previous stage.",
+            "Leave out -prev_stage_predictions.",
         )
+    seg = None
+    if previous_stage is not None:
+        seg, _ = plans.image_reader_writer_class().read_seg(str(previous_stage))
     preprocessor = configuration.preprocessor_class(verbose=predictor.verbose_preprocessing)
-    data, seg, properties = preprocessor.run_case(
-        list(files), previous_stage, predictor.plans_manager, configuration, predictor.dataset_json
+    data, seg, properties = preprocessor.run_case_npy(
+        image, seg, dict(properties), plans, configuration, predictor.dataset_json
     )
     if previous_stage is not None:
         labels = predictor.label_manager.foreground_labels

@@ -8,6 +8,12 @@ from typing import Any
 
 import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
+
+from nnunetv2_factorizer.errors import UserError
+from nnunetv2_factorizer.inference.input_check import check_inputs
+from nnunetv2_factorizer.inference.tiles import uncompiled
+from nnunetv2_factorizer.models.folders import require_checkpoint
 
 Load = Callable[[], nnUNetPredictor]
 """Gives the predictor of a model; called once a case, perhaps in another process."""
@@ -26,8 +32,7 @@ def load_model(
         **settings: of `nnUNetPredictor`.
 
     Raises:
-        FileNotFoundError: a fold or its checkpoint is missing.
-        RuntimeError: nnU-Net does not find the trainer, or the weights do not fit the plans.
+        UserError: a fold or its checkpoint is missing, nnU-Net does not find the trainer, or the weights do not fit.
     """
     for fold in folds:
         require_checkpoint(folder, fold, checkpoint_name)
@@ -39,23 +44,15 @@ def load_model(
     try:
         predictor.initialize_from_trained_model_folder(str(folder), tuple(folds), checkpoint_name)
     except RuntimeError as error:
-        raise RuntimeError(
-            f"{folder} cannot be loaded: {error}\n"
-            'Trainers of Factorizers are found after eval "$(nnUNetv2_factorizer_env)"; see nnUNetv2_factorizer_doctor.'
+        raise UserError(
+            f"{folder} cannot be loaded: {error}",
+            'Our trainers are found after eval "$(nnUNetv2_factorizer_env)"; see nnUNetv2_factorizer_doctor.',
         ) from error
-    return predictor
-
-
-def require_checkpoint(folder: Path, fold: str, checkpoint_name: str) -> Path:
-    """The checkpoint of a fold; where there is none, a `FileNotFoundError` names the folds that have one."""
-    path = folder / f"fold_{fold}" / checkpoint_name
-    if path.is_file():
-        return path
-    found = [p.parent.name.removeprefix("fold_") for p in sorted(folder.glob(f"fold_*/{checkpoint_name}"))]
-    raise FileNotFoundError(
-        f"{path} does not exist; the folds with {checkpoint_name} are: {' '.join(found) or 'none'}.\n"
-        "Name the model with -d, -tr, -p and -c, the folds with -f and the checkpoint with -chk, or train it."
+    channels = determine_num_input_channels(
+        predictor.plans_manager, predictor.configuration_manager, predictor.dataset_json
     )
+    check_inputs(uncompiled(predictor.network), channels)
+    return predictor
 
 
 @lru_cache(maxsize=1)

@@ -18,6 +18,7 @@ from nnunetv2.inference.sliding_window_prediction import compute_gaussian
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.factorization import resize
 from nnunetv2_factorizer.inference.tiles import Region, WatchedPredictor
 
@@ -126,9 +127,10 @@ class Stitching:
         zeros = bytes(self._weights.nbytes)
         needed, free = number * len(zeros), shutil.disk_usage(self._folder).free
         if needed > free:
-            raise OSError(
+            raise UserError(
                 f"{number} maps of this image need {needed / 2**30:.1f} GiB for the time being, and "
-                f"{free / 2**30:.1f} GiB are free in {self._folder.parent}.\nMake room, or give another folder with -o."
+                f"{free / 2**30:.1f} GiB are free in {self._folder.parent}.",
+                "Make room, or give another folder with -o.",
             )
         with path.open("wb") as file:
             for _ in range(number):  # With holes in it, a mapped file on a full disk would kill the process later.

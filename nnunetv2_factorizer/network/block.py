@@ -52,13 +52,16 @@ class FactorizerBlock(nn.Module):
     With `mlp_ratio=0` the MLP is left out, another of its ablations.
     """
 
+    chunks_of: str | None = None
+    """The type of the device whose chunks are worked on, in place of the one that the block is on."""
+
     def __init__(self, settings: BlockSettings) -> None:
         super().__init__()
         channels = settings.channels
         self.local_path = None
         if settings.local_path == "depthwise":
             self.local_path = settings.conv_op(channels, channels, 3, padding=1, groups=channels)
-        self.memory, self.dropout = settings.memory, settings.dropout
+        self.recompute, self.dropout = settings.recompute, settings.dropout
         self.norm1 = ChannelLayerNorm(channels)
         self.mixer = WrappedNMF(settings)
         self.mlp = None
@@ -69,7 +72,7 @@ class FactorizerBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.local_path is not None:
             x = x + self.local_path(x)
-        if self.memory == "fast":
+        if not self.recompute:
             return self._after(x, self.mixer(self._before(x)))
         after = [self.mixer.out_proj] if self.mlp is None else [self.mixer.out_proj, self.norm2, self.mlp]
         mixed = self.mixer(self._recomputed(self._before, [self.norm1, self.mixer.in_proj], x))
@@ -88,7 +91,7 @@ class FactorizerBlock(nn.Module):
         channels_last = [volume.movedim(1, -1) for volume in volumes]
         voxels = [volume.flatten(0, -2) for volume in channels_last]
         deterministic = not (self.training and self.dropout > 0)
-        result = recomputed(function, modules, *voxels, deterministic=deterministic)
+        result = recomputed(function, modules, *voxels, deterministic=deterministic, device_type=self.chunks_of)
         return result.view(*channels_last[0].shape[:-1], -1).movedim(-1, 1)
 
 

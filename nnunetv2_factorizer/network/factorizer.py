@@ -48,14 +48,16 @@ class Factorizer(nn.Module):
         solver: `"hals"` or `"mu"`, per stage.
         mlp_ratio: hidden channels of the MLP over its channels, per stage; 0 leaves the MLP out.
         dropout: probability in the MLP, per stage.
-        patch_size: of the training patch in voxels; needed for the position embedding and by `"global"`.
+        patch_size: of the training patch in voxels; needed by `"global"`, and for a position embedding of its size.
         position_embedding: a learnable one, added after the last downsampling.
+        position_grid: its vectors an axis, such as 8 or `[4, 8, 8]`, interpolated to the voxels there: the weights are
+            the same for every patch (ours). None: a vector a voxel of the patch there, as in the paper.
         nmf: False replaces the factorization by the identity, per stage.
         local_path: `"depthwise"` adds a residual depthwise convolution before each block, `"none"` is the paper's
             network; per stage.
         deep_supervision: return the logits of each decoder stage, highest resolution first, in place of one tensor.
-        memory: `"low"` computes the layers of each voxel again in the backward pass, `"fast"` keeps what they made,
-            three times as much; per stage.
+        recompute: the layers of each voxel in the backward pass, in place of keeping what they made, three times as
+            much; per stage.
         skip_nmf: blocks by name, such as `["decoder.stages.3.0"]`, whose factorization is the identity. The weights
             are those of the network that does not skip: what a trained model runs without, in place of `nmf`.
 
@@ -87,19 +89,20 @@ class Factorizer(nn.Module):
         dropout: float | Sequence[float] = 0.0,
         patch_size: Sequence[int] | None = None,
         position_embedding: bool = True,
+        position_grid: int | Sequence[int] | None = None,
         nmf: bool | Sequence[bool] = True,
         local_path: str | Sequence[str] = "none",
         deep_supervision: bool = False,
-        memory: str | Sequence[str] = "low",
+        recompute: bool | Sequence[bool] = True,
         skip_nmf: Sequence[str] = (),
     ) -> None:
         super().__init__()
         if n_stages < 2:
             raise ValueError(f"n_stages must be at least 2, got {n_stages}.")
-        if position_embedding and patch_size is None:
+        if position_embedding and patch_size is None and position_grid is None:
             raise ValueError(
-                "position_embedding=True needs patch_size, the size of the training patch in voxels; got None. "
-                "Give patch_size, or position_embedding=False."
+                "position_embedding=True needs patch_size, the size of the training patch in voxels, or position_grid; "
+                "got None. Give one of them, or position_embedding=False."
             )
         conv = parse_conv_op(conv_op)
         num_axes = {nn.Conv1d: 1, nn.Conv2d: 2, nn.Conv3d: 3}[conv]
@@ -115,7 +118,7 @@ class Factorizer(nn.Module):
             "dropout": dropout,
             "nmf": nmf,
             "local_path": local_path,
-            "memory": memory,
+            "recompute": recompute,
         }
         columns = {name: per_stage(name, value, n_stages) for name, value in choices.items()}
         windows = [per_axis("window_size", w, num_axes) for w in per_stage("window_size", window_size, n_stages)]
@@ -129,11 +132,16 @@ class Factorizer(nn.Module):
         for name, numbers in (("n_blocks_per_stage", n_blocks), ("n_blocks_per_stage_decoder", n_blocks_decoder)):
             for number in numbers:
                 check_count(name, number)
-        self.encoder = Encoder(input_channels, stages, parsed_strides, n_blocks, position_embedding)
+        position_size = sizes[-1] if position_grid is None else per_axis("position_grid", position_grid, num_axes)
+        for number in position_size or ():
+            check_count("position_grid", number)
+        self.encoder = Encoder(
+            input_channels, stages, parsed_strides, n_blocks, position_size if position_embedding else None
+        )
         self.decoder = Decoder(num_classes, stages, parsed_strides, n_blocks_decoder, deep_supervision)
         for name in skip_nmf:
             self._block(name).mixer.skip()
-        self.key_to_lpe = "encoder.position_embedding" if position_embedding else None
+        self.key_to_lpe = "encoder.position_embedding.embedding" if position_embedding else None
         self._input_channels = input_channels
         self._strides = parsed_strides
         # Every layer but the stem works on the channels of a voxel: with these neighbours in memory nothing is copied.
@@ -141,9 +149,7 @@ class Factorizer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:
         self._check_size(x)
-        if not torch.compiler.is_compiling() and torch.is_inference_mode_enabled():
-            _check_finite(x)
-        return self.decoder(self.encoder(x))
+        return self.decoder.consume(self.encoder(x))
 
     @staticmethod
     def initialize(module: nn.Module) -> None:
@@ -171,21 +177,5 @@ class Factorizer(nn.Module):
         if x.ndim != len(total) + 2 or any(s % t for s, t in zip(x.shape[2:], total, strict=True)):
             raise ValueError(
                 f"the input must be (B, C, *S) with {len(total)} spatial axes, divisible by {total} (the product of "
-                f"the strides), got {tuple(x.shape)}; nnU-Net pads images to the patch size, which is divisible."
+                f"the strides), got {tuple(x.shape)}. Pad it."
             )
-        if x.shape[1] != self._input_channels:
-            raise ValueError(
-                f"the image has {x.shape[1]} channels, the model was trained on {self._input_channels}.\n"
-                f"Give all of them, CASE_0000 to CASE_{self._input_channels - 1:04d}."
-            )
-
-
-def _check_finite(x: Tensor) -> None:
-    """Of an image to be predicted: all its logits would be NaN, which nnU-Net writes as background."""
-    if not x.isfinite().all():
-        channels = [str(i) for i, channel in enumerate(x.unbind(1)) if not channel.isfinite().all()]
-        raise FloatingPointError(
-            f"the image has NaN or infinite voxels in channel {', '.join(channels)}.\n"
-            "Mend it and predict again. The last files before it may be incomplete: delete them, then "
-            "--continue_prediction does the rest."
-        )

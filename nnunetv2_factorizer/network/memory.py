@@ -20,8 +20,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from nnunetv2_factorizer.factorization.mixing import PORTIONS_ALIVE, workspace_bytes
-from nnunetv2_factorizer.factorization.working_set import counting_for
+from nnunetv2_factorizer.factorization.mixing import CHUNKS_ALIVE, workspace_bytes
 
 
 @dataclass(frozen=True)
@@ -46,13 +45,16 @@ def step_memory(
         network: on any device, the meta device included; it is not changed.
         input_shape: `(B, C, *S)` of the batch.
         dtype: `float32`, or `float16` or `bfloat16` for autocast with it.
-        device_type: whose portions of work are counted, `"cuda"` or `"cpu"`.
+        device_type: whose chunks of work are counted, `"cuda"` or `"cpu"`.
     """
     if device_type == "cuda" and dtype == torch.float16:
         dtype = torch.bfloat16  # of the same size, and on the CPU, too, its convolutions stay in channels-last memory
     autocast = _GpuAutocast() if device_type == "cuda" else nullcontext()
-    with FakeTensorMode(), counting_for(device_type), autocast, _LiveBytes() as live:
+    with FakeTensorMode(), autocast, _LiveBytes(device_type) as live:
         network = _fake(network)
+        for module in network.modules():
+            if hasattr(module, "chunks_of"):  # fake tensors are on the CPU: without a GPU none have a backward pass
+                setattr(module, "chunks_of", device_type)  # noqa: B010
         states = [torch.empty_like(p) for p in network.parameters() for _ in range(2)]
         x = torch.empty(*input_shape)
         kept = 0
@@ -119,14 +121,15 @@ class _GpuAutocast(TorchFunctionMode):
 class _LiveBytes(TorchDispatchMode):
     """Counts the bytes of the storages that operations make, until they are freed."""
 
-    def __init__(self) -> None:
+    def __init__(self, device_type: str) -> None:
         super().__init__()
+        self._device_type = device_type
         self.now = self.peak = 0
         self._seen: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in PORTIONS_ALIVE:  # with fake tensors nothing inside our operators is computed
-            self.peak = max(self.peak, self.now + args[0].nbytes + workspace_bytes(func, args[0]))
+        if func in CHUNKS_ALIVE:  # with fake tensors nothing inside our operators is computed
+            self.peak = max(self.peak, self.now + args[0].nbytes + workspace_bytes(func, args[0], self._device_type))
         result = func(*args, **kwargs or {})
         for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor):

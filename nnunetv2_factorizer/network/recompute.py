@@ -1,6 +1,6 @@
-"""Layers that work on each voxel alone, computed a stretch of voxels at a time and again in the backward pass.
+"""Layers that work on each voxel alone, computed a chunk of voxels at a time and again in the backward pass.
 
-What such a chain of layers makes in between is many times its input. A stretch of it stays in the cache of a CPU and is
+What such a chain of layers makes in between is many times its input. A chunk of it stays in the cache of a CPU and is
 gone when the next one comes: that saves memory, and on a CPU also the time to write and read it.
 """
 
@@ -11,13 +11,19 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from nnunetv2_factorizer.factorization.working_set import STRETCH_NUMBERS, stretches
+from nnunetv2_factorizer.factorization.working_set import VOXEL_NUMBERS, row_chunks
 
 Rows = Callable[..., Tensor]
 """Maps tensors `(rows, ..., C_i)` to one of `(rows, ..., C)`, each row on its own."""
 
 
-def recomputed(function: Rows, modules: Sequence[nn.Module], *inputs: Tensor, deterministic: bool = True) -> Tensor:
+def recomputed(
+    function: Rows,
+    modules: Sequence[nn.Module],
+    *inputs: Tensor,
+    deterministic: bool = True,
+    device_type: str | None = None,
+) -> Tensor:
     """`function(*inputs)`, keeping nothing but the inputs for the backward pass.
 
     Args:
@@ -25,6 +31,10 @@ def recomputed(function: Rows, modules: Sequence[nn.Module], *inputs: Tensor, de
         modules: whose parameters get a gradient.
         *inputs: `(rows, ..., C_i)`, the same number of rows each.
         deterministic: whether `function` gives the same every time, as dropout does not.
+        device_type: whose chunks are worked on, default those of the device that the inputs are on.
+
+    Raises:
+        RuntimeError: in the backward pass, `function` has a parameter that is in none of the `modules`.
     """
     if torch.is_grad_enabled() and (torch.compiler.is_dynamo_compiling() or not deterministic):
         result: Tensor = checkpoint(function, *inputs, use_reentrant=False)
@@ -32,30 +42,30 @@ def recomputed(function: Rows, modules: Sequence[nn.Module], *inputs: Tensor, de
     if torch.compiler.is_compiling() or torch.jit.is_tracing() or not deterministic:  # for inference only
         return function(*inputs)
     parameters = [parameter for module in modules for parameter in module.parameters()]
-    result = _Recomputed.apply(function, len(inputs), *inputs, *parameters)
+    result = _Recomputed.apply(function, device_type, len(inputs), *inputs, *parameters)
     return result
 
 
 class _Recomputed(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, function: Rows, num_inputs: int, *tensors: Tensor) -> Tensor:
+    def forward(ctx: Any, function: Rows, device_type: str | None, num_inputs: int, *tensors: Tensor) -> Tensor:
         inputs = tensors[:num_inputs]
-        ctx.function, ctx.parameters = function, tensors[num_inputs:]
+        ctx.function, ctx.device_type, ctx.parameters = function, device_type, tensors[num_inputs:]
         ctx.autocast = _autocast_state(inputs[0].device.type)
         ctx.save_for_backward(*inputs)
         result = None
-        for stretch in stretches(inputs[0], STRETCH_NUMBERS):
-            part = function(*(x[stretch] for x in inputs))
+        for chunk in row_chunks(inputs[0], VOXEL_NUMBERS, device_type):
+            part = function(*(x[chunk] for x in inputs))
             if result is None:
                 result = part.new_empty(len(inputs[0]), *part.shape[1:])
-            result[stretch] = part
+            result[chunk] = part
         assert result is not None
         return result
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         inputs = ctx.saved_tensors
-        wanted = ctx.needs_input_grad[2 : 2 + len(inputs)]
+        wanted = ctx.needs_input_grad[3 : 3 + len(inputs)]
         trained = [p for p in ctx.parameters if p.requires_grad]
         if torch.is_grad_enabled():  # somebody wants second derivatives, and so the graph
             views = [x.view_as(x) for x in inputs]  # one input may be the other, or be made of it
@@ -65,14 +75,16 @@ class _Recomputed(torch.autograd.Function):
             return _in_place_of(ctx, torch.autograd.grad(result, [*variables, *trained], grad, create_graph=True))
         input_grads = [torch.empty_like(x) if w else None for x, w in zip(inputs, wanted, strict=True)]
         sums = [torch.zeros_like(p) for p in trained]
-        for stretch in stretches(inputs[0], STRETCH_NUMBERS):
-            leaves = [x[stretch].detach().requires_grad_(w) for x, w in zip(inputs, wanted, strict=True)]
+        for number, chunk in enumerate(row_chunks(inputs[0], VOXEL_NUMBERS, ctx.device_type)):
+            leaves = [x[chunk].detach().requires_grad_(w) for x, w in zip(inputs, wanted, strict=True)]
             with torch.enable_grad(), torch.autocast(**ctx.autocast):
                 part = ctx.function(*leaves)
             variables = [leaf for leaf in leaves if leaf.requires_grad]
-            parts = torch.autograd.grad(part, [*variables, *trained], grad[stretch])
+            if number == 0:
+                _refuse_others(part, [*variables, *trained])
+            parts = torch.autograd.grad(part, [*variables, *trained], grad[chunk])
             for total, p in zip([g for g in input_grads if g is not None], parts, strict=False):
-                total[stretch] = p
+                total[chunk] = p
             for total, p in zip(sums, parts[len(variables) :], strict=True):
                 total += p
         return _in_place_of(ctx, [*(g for g in input_grads if g is not None), *sums])
@@ -82,6 +94,26 @@ def _in_place_of(ctx: Any, gradients: Sequence[Tensor]) -> tuple[Tensor | None, 
     """The gradients at the positions of the arguments of `forward` that want one."""
     remaining = iter(gradients)
     return tuple(next(remaining) if wanted else None for wanted in ctx.needs_input_grad)
+
+
+def _refuse_others(result: Tensor, known: Sequence[Tensor]) -> None:
+    """Raises a `RuntimeError` where a result depends on another leaf: it would get no gradient, and nobody would see.
+
+    A leaf is the `variable` of a node `AccumulateGrad`, at the ends of autograd's graph.
+    """
+    nodes, seen = [result.grad_fn], set()
+    while nodes:
+        node = nodes.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        leaf = getattr(node, "variable", None)
+        if leaf is not None and not any(leaf is tensor for tensor in known):
+            raise RuntimeError(
+                f"the function that is recomputed has a parameter of shape {tuple(leaf.shape)} that is in none of the "
+                "modules given to `recomputed`, and would get no gradient. Give its module, too."
+            )
+        nodes += [before for before, _ in node.next_functions]
 
 
 def _autocast_state(device_type: str) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from nnunetv2_factorizer.factorization.solvers import SOLVERS
 
 MATRICIZE = ("swin", "local", "global")
 LOCAL_PATHS = ("none", "depthwise")
-MEMORY = ("low", "fast")
 ConvOp = Callable[..., nn.Module]
 """A convolution class, called with (channels in, channels out, kernel size, ...)."""
 
@@ -23,7 +22,7 @@ TRANSPOSED: dict[Any, ConvOp] = {
     nn.Conv2d: nn.ConvTranspose2d,
     nn.Conv3d: nn.ConvTranspose3d,
 }
-"""nnU-Net's `conv_op` and the transposed convolution of as many axes."""
+"""nnU-Net's `conv_op` and the transposed convolution of as many axes; by hand, since this room needs torch alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +43,7 @@ class BlockSettings:
     dropout: float
     nmf: bool
     local_path: str
-    memory: str = "low"
+    recompute: bool = True
 
     def __post_init__(self) -> None:
         for name, number in (("features_per_stage", self.channels), ("head_dim", self.head_dim)):
@@ -56,7 +55,8 @@ class BlockSettings:
         _check_choice("matricize", self.matricize, MATRICIZE)
         _check_choice("solver", self.solver, tuple(SOLVERS))
         _check_choice("local_path", self.local_path, LOCAL_PATHS)
-        _check_choice("memory", self.memory, MEMORY)
+        if not isinstance(self.recompute, bool):
+            raise ValueError(f"recompute must be True or False, got {self.recompute!r}.")
         if self.matricize == "global" and self.size is None:
             raise ValueError("matricize='global' needs patch_size, the size of the training patch in voxels; got None.")
         if self.channels % self.head_dim:

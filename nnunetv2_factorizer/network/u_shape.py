@@ -1,5 +1,7 @@
 """The two halves of the U: an encoder that halves the resolution stage by stage, a decoder that restores it."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -12,7 +14,7 @@ from nnunetv2_factorizer.network.settings import TRANSPOSED, BlockSettings
 
 
 class PositionEmbedding(nn.Module):
-    """Adds one learnable vector a voxel to `(B, C, *S)`; at another size than the patch it is interpolated."""
+    """Adds learnable vectors on a grid of `size` to `(B, C, *S)`, interpolated where that has another size."""
 
     def __init__(self, channels: int, size: tuple[int, ...]) -> None:
         super().__init__()
@@ -36,7 +38,7 @@ class Encoder(nn.Module):
         stages: list[BlockSettings],
         strides: list[tuple[int, ...]],
         n_blocks: list[int],
-        position_embedding: bool,
+        position_size: tuple[int, ...] | None,
     ) -> None:
         super().__init__()
         first = stages[0]
@@ -46,9 +48,8 @@ class Encoder(nn.Module):
             for above, below, stride in zip(stages, stages[1:], strides[1:], strict=False)
         )
         self.position_embedding = None
-        if position_embedding:
-            assert stages[-1].size is not None
-            self.position_embedding = PositionEmbedding(stages[-1].channels, stages[-1].size)
+        if position_size is not None:
+            self.position_embedding = PositionEmbedding(stages[-1].channels, position_size)
         self.stages = nn.ModuleList(_blocks(stage, n) for stage, n in zip(stages, n_blocks, strict=True))
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -69,6 +70,9 @@ class Decoder(nn.Module):
     Submodules are in the order of computation, lowest resolution first, as in nnU-Net's own decoders.
     """
 
+    chunks_of: str | None = None
+    """As in `FactorizerBlock`."""
+
     def __init__(
         self,
         num_classes: int,
@@ -82,7 +86,7 @@ class Decoder(nn.Module):
         conv_op = stages[0].conv_op
         transposed = TRANSPOSED[conv_op]
         upwards = stages[-2::-1]
-        self.memory = [stage.memory for stage in upwards]
+        self.recompute = [stage.recompute for stage in upwards]
         self.upsamplings = nn.ModuleList(
             transposed(below.channels, above.channels, stride, stride=stride)
             for below, above, stride in zip(stages[:0:-1], upwards, strides[:0:-1], strict=True)
@@ -91,42 +95,47 @@ class Decoder(nn.Module):
         self.stages = nn.ModuleList(_blocks(stage, n) for stage, n in zip(upwards, n_blocks, strict=True))
         self.seg_layers = nn.ModuleList(conv_op(stage.channels, num_classes, 1) for stage in upwards)
 
-    def forward(self, outputs: list[Tensor]) -> Tensor | list[Tensor]:
-        """Logits of the highest resolution, or with deep supervision those of every stage, highest first.
+    def forward(self, outputs: Sequence[Tensor]) -> Tensor | list[Tensor]:
+        """Logits of the highest resolution, or with deep supervision those of every stage, highest first."""
+        return self.consume(list(outputs))
 
-        Takes the outputs of the encoder out of the list, so that inference can free each when it has been used.
-        """
+    def consume(self, outputs: list[Tensor]) -> Tensor | list[Tensor]:
+        """As `forward`, but takes the outputs of the encoder out of the list: each is freed when it has been used."""
         x = outputs.pop()
         features = []
-        for upsampling, adapter, stage, memory in zip(
-            self.upsamplings, self.adapters, self.stages, self.memory, strict=True
+        for upsampling, adapter, stage, recompute in zip(
+            self.upsamplings, self.adapters, self.stages, self.recompute, strict=True
         ):
             assert isinstance(adapter, PointwiseLinear)
-            x = stage(_merge(upsampling, adapter, outputs.pop(), x, memory))
+            x = stage(self._merge(upsampling, adapter, outputs.pop(), x, recompute))
             features.append(x)
         if not self.deep_supervision:
             return self.seg_layers[-1](x)
         return [head(x) for head, x in zip(self.seg_layers, features, strict=True)][::-1]
 
+    def _merge(
+        self, upsampling: nn.Module, adapter: PointwiseLinear, skip: Tensor, low: Tensor, recompute: bool
+    ) -> Tensor:
+        """The adapter applied to skip and upsampled features side by side, which are never in memory side by side.
 
-def _merge(upsampling: nn.Module, adapter: PointwiseLinear, skip: Tensor, low: Tensor, memory: str) -> Tensor:
-    """The adapter applied to skip and upsampled features side by side, which are never in memory side by side.
+        A row is a slice of the low resolution, across the first spatial axis.
+        """
+        stride = skip.shape[2] // low.shape[2]
 
-    A row is a slice of the low resolution, across the first spatial axis.
-    """
-    stride = skip.shape[2] // low.shape[2]
+        def merge(skip: Tensor, low: Tensor) -> Tensor:
+            """`(rows, stride, ..., C)` and `(rows, ..., C_low)`."""
+            of_skip, of_low = adapter.weight.chunk(2, dim=1)
+            upsampled = upsampling(low.unsqueeze(0).movedim(-1, 1)).movedim(1, -1).view(*skip.shape)
+            return functional.linear(upsampled, of_low).add_(functional.linear(skip, of_skip))
 
-    def merge(skip: Tensor, low: Tensor) -> Tensor:
-        """`(rows, stride, ..., C)` and `(rows, ..., C_low)`."""
-        of_skip, of_low = adapter.weight.chunk(2, dim=1)
-        upsampled = upsampling(low.unsqueeze(0).movedim(-1, 1)).movedim(1, -1).view(*skip.shape)
-        return functional.linear(upsampled, of_low).add_(functional.linear(skip, of_skip))
-
-    skip, low = skip.movedim(1, -1), low.movedim(1, -1)
-    size = skip.shape
-    skip, low = skip.flatten(0, 1).unflatten(0, (-1, stride)), low.flatten(0, 1)
-    merged = merge(skip, low) if memory == "fast" else recomputed(merge, (upsampling, adapter), skip, low)
-    return merged.view(*size[:-1], -1).movedim(-1, 1)
+        skip, low = skip.movedim(1, -1), low.movedim(1, -1)
+        size = skip.shape
+        skip, low = skip.flatten(0, 1).unflatten(0, (-1, stride)), low.flatten(0, 1)
+        if recompute:
+            merged = recomputed(merge, (upsampling, adapter), skip, low, device_type=self.chunks_of)
+        else:
+            merged = merge(skip, low)
+        return merged.view(*size[:-1], -1).movedim(-1, 1)
 
 
 def _blocks(settings: BlockSettings, number: int) -> nn.Sequential:

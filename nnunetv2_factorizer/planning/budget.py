@@ -1,13 +1,15 @@
 """What fits into the memory of a GPU."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
 import torch
+from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
-from nnunetv2_factorizer.network import Factorizer
+from nnunetv2_factorizer.errors import UserError
+from nnunetv2_factorizer.families import Family, family_of
 from nnunetv2_factorizer.network.memory import step_memory
 
 GIB = 2**30
@@ -17,18 +19,14 @@ USABLE = 0.9
 """The rest is for what the memory model does not see: cuDNN's workspace, and what the allocator leaves unused."""
 
 
-class NoPlanError(ValueError):
-    """There is no plan; the message is a line of cause and one of remedy."""
-
-
-class BudgetTooSmallError(NoPlanError):
-    """No plan of this preset fits into the memory target."""
-
-    def __init__(self, target_in_gb: float, needed_bytes: int) -> None:
-        super().__init__(
-            f"nothing fits into a GPU memory target of {target_in_gb:g} GB: the smallest plan of this planner needs "
-            f"{needed_gb(needed_bytes):.1f} GB.\nGive that or more: -gpu_memory_target {needed_gb(needed_bytes):.1f}"
-        )
+def budget_too_small(target_in_gb: float, needed_bytes: int) -> UserError:
+    """What to say where no plan of a preset fits into the memory target."""
+    needed = needed_gb(needed_bytes)
+    return UserError(
+        f"nothing fits into a GPU memory target of {target_in_gb:g} GB: the smallest plan of this planner needs "
+        f"{needed:.1f} GB.",
+        f"Give that or more: -gpu_memory_target {needed:.1f}",
+    )
 
 
 def usable_bytes(target_in_gb: float) -> int:
@@ -53,21 +51,29 @@ def largest_batch(peak: Callable[[int], int], limit: int, budget: int) -> int:
     return fits
 
 
-def peak_of_step(kwargs: dict[str, Any], input_channels: int, num_classes: int, batch_size: int) -> int:
+def peak_of_step(
+    family: Family, kwargs: dict[str, Any], patch_size: Sequence[int], input_channels: int, num_classes: int, batch: int
+) -> int:
     """Bytes at the peak of a training step on a GPU as nnU-Net does it, in fp16 with deep supervision.
 
     Args:
-        kwargs: arguments of `Factorizer`, `patch_size` among them.
+        family: of the network.
+        kwargs: its arguments.
+        patch_size: in voxels.
         input_channels: image channels.
         num_classes: output channels.
-        batch_size: patches.
+        batch: patches.
     """
-    return _peak_of_step(json.dumps(kwargs | {"deep_supervision": True}), input_channels, num_classes, batch_size)
+    arguments = json.dumps(kwargs | {"deep_supervision": True})
+    return _peak_of_step(family.class_name, arguments, (batch, input_channels, *patch_size), num_classes)
 
 
 @cache  # nnU-Net's planner asks for the same patch many times while it looks for the spacing of 3d_lowres
-def _peak_of_step(kwargs_json: str, input_channels: int, num_classes: int, batch_size: int) -> int:
-    kwargs = json.loads(kwargs_json)
+def _peak_of_step(class_name: str, kwargs_json: str, input_shape: tuple[int, ...], num_classes: int) -> int:
+    family = family_of(class_name)
+    assert family is not None
     with torch.device("meta"):
-        network = Factorizer(input_channels, num_classes, **kwargs)
-    return step_memory(network, (batch_size, input_channels, *kwargs["patch_size"]), torch.float16).peak
+        network = get_network_from_plans(
+            class_name, json.loads(kwargs_json), family.kw_requires_import, input_shape[1], num_classes
+        )
+    return step_memory(network, input_shape, torch.float16).peak

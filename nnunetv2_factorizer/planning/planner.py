@@ -1,26 +1,21 @@
-"""Plans that name a Factorizer: nnU-Net's own planning, with the network replaced and its memory counted."""
+"""Plans that name a network of a family: nnU-Net's own planning, with the network replaced and its memory counted."""
 
 import json
+from collections.abc import Mapping
 from copy import deepcopy
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any, ClassVar
 
 from batchgenerators.utilities.file_and_folder_operations import load_json
 from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
-from nnunetv2.paths import nnUNet_preprocessed
 from nnunetv2.utilities.json_export import recursive_fix_for_json_export
 
-from nnunetv2_factorizer.network.variants import VARIANTS
-from nnunetv2_factorizer.planning.architecture import CLASS_NAME, factorizer_kwargs
-from nnunetv2_factorizer.planning.budget import (
-    BudgetTooSmallError,
-    NoPlanError,
-    largest_batch,
-    peak_of_step,
-    usable_bytes,
-)
-from nnunetv2_factorizer.planning.windows import windows_and_heads
+from nnunetv2_factorizer.errors import UserError
+from nnunetv2_factorizer.families import FACTORIZER, Family, as_architecture
+from nnunetv2_factorizer.models.folders import nnunet_folder
+from nnunetv2_factorizer.planning.budget import budget_too_small, largest_batch, peak_of_step, usable_bytes
 
 NNUNET_PLANS = "nnUNetPlans"
 
@@ -37,8 +32,8 @@ PREPROCESSING_KEYS = (
 """What the preprocessed data of a configuration depend on."""
 
 
-class FactorizerPlanner(ExperimentPlanner):
-    """Patch size, stages and batch size by nnU-Net's rules, for the memory that a Factorizer needs.
+class FamilyPlanner(ExperimentPlanner):
+    """Patch size, stages and batch size by nnU-Net's rules, for the memory that a network of the family needs.
 
     A preset derives from it and sets the class attributes below.
 
@@ -46,22 +41,20 @@ class FactorizerPlanner(ExperimentPlanner):
         dataset_name_or_id: of a data set whose fingerprint is extracted.
         gpu_memory_target_in_gb: memory of the GPU that the plans are for, in GB; None for that of the preset.
         preprocessor_name: nnU-Net's preprocessor class.
-        plans_name: name of the plans file; None for that of the preset, with `matricize` in it where that differs.
+        plans_name: name of the plans file; None: `nnUNetXPlans` of a preset `nnUNetPlannerX`.
         overwrite_target_spacing: of `3d_fullres`, in mm.
         suppress_transpose: keep the order of the axes.
-        matricize: in place of the one in `choices`.
 
     Raises:
-        NoPlanError: by `plan_experiment`; nothing fits into the memory target (`BudgetTooSmallError`), or the images
-            are too small.
+        UserError: by `plan_experiment`; nothing fits into the memory target, or the images are too small.
     """
 
-    choices: ClassVar[dict[str, Any]] = VARIANTS["Swin"]
-    """Arguments of `Factorizer` that neither nnU-Net's rules nor `windows_and_heads` decide, or that overrule them."""
-    choices_3d: ClassVar[dict[str, Any]] = {}
+    family: ClassVar[Family] = FACTORIZER
+    choices: ClassVar[Mapping[str, Any]] = {}
+    """Arguments of the network that no rule decides, or that overrule the rules."""
+    choices_3d: ClassVar[Mapping[str, Any]] = {}
     """More of them for 3D; with a `patch_size` among them, the patch does not follow the memory target."""
     gpu_memory_target_in_gb: ClassVar[float] = 8
-    default_plans_name = "nnUNetFactorizerPlans"
 
     def __init__(
         self,
@@ -71,32 +64,23 @@ class FactorizerPlanner(ExperimentPlanner):
         plans_name: str | None = None,
         overwrite_target_spacing: list[float] | None = None,
         suppress_transpose: bool = False,
-        matricize: str | None = None,
     ) -> None:
         super().__init__(
             dataset_name_or_id,
             gpu_memory_target_in_gb or self.gpu_memory_target_in_gb,
             preprocessor_name,
-            plans_name or self._default_plans_name(matricize),
+            plans_name or f"{type(self).__name__.replace('Planner', '', 1)}Plans",
             overwrite_target_spacing,
             suppress_transpose,
         )
-        if matricize is not None:
-            self.choices = self.choices | {"matricize": matricize}  # type: ignore[misc]
         # nnU-Net makes the patch smaller until the estimate for two of them is within the reference.
         self._budget = max(1, usable_bytes(self.UNet_vram_target_GB))
         self.UNet_reference_val_2d = self.UNet_reference_val_3d = self._budget
         self.UNet_reference_val_corresp_GB = self.UNet_vram_target_GB
         self.UNet_reference_val_corresp_bs_2d = self.UNet_reference_val_corresp_bs_3d = self.UNet_min_batch_size
-        self._candidate: dict[str, Any] | None = None
+        self._candidate: tuple[dict[str, Any], Any] | None = None
         self._median_shape: Any = None
         self._peaks: dict[str, dict[int, int]] = {}  # of a step with two patches, for strides and voxels
-
-    @classmethod
-    def _default_plans_name(cls, matricize: str | None) -> str:
-        if matricize in (None, cls.choices["matricize"]):
-            return cls.default_plans_name
-        return cls.default_plans_name.replace("Factorizer", f"{matricize.capitalize()}Factorizer")
 
     def static_estimate_VRAM_usage(  # noqa: N802
         self,
@@ -109,7 +93,7 @@ class FactorizerPlanner(ExperimentPlanner):
     ) -> int:
         """The hook by which nnU-Net asks for the memory of a candidate U-Net: bytes of a step with two patches.
 
-        Without the windows of `windows_and_heads`, which do not change it.
+        The spacing is not known here; the windows that follow from it do not change the memory.
         """
         if len(patch_size) == 3 and "patch_size" in self.choices_3d:
             return 1  # nnU-Net need not look for a patch
@@ -117,20 +101,23 @@ class FactorizerPlanner(ExperimentPlanner):
         if arch_kwargs["n_stages"] < 2 or voxels == 0:
             if self._candidate is None:
                 shape = "x".join(f"{voxels:g}" for voxels in self._median_shape)
-                raise NoPlanError(
-                    f"images of {shape} voxels are too small for a network of two stages.\n"
-                    "Plan for a smaller spacing (-overwrite_target_spacing), or use a planner of nnU-Net."
+                raise UserError(
+                    f"images of {shape} voxels are too small for a network of two stages.",
+                    "Plan for a smaller spacing (-overwrite_target_spacing), or use a planner of nnU-Net.",
                 )
-            smallest = peak_of_step(self._candidate, input_channels, output_channels, self.UNet_min_batch_size)
-            raise BudgetTooSmallError(self.UNet_vram_target_GB, smallest)
-        kwargs = self._candidate = factorizer_kwargs(arch_class_name, arch_kwargs, patch_size, **self.choices)
+            kwargs, patch_size = self._candidate
+            smallest = self._peak(kwargs, patch_size, input_channels, output_channels, self.UNet_min_batch_size)
+            raise budget_too_small(self.UNet_vram_target_GB, smallest)
+        spacing = [1.0] * len(patch_size)
+        kwargs = self.family.arch_kwargs(arch_class_name, arch_kwargs, patch_size, spacing, self.choices)
+        self._candidate = kwargs, patch_size
         # A smaller patch takes less, but not less in proportion: while that is too much, it need not be counted anew.
         peaks = self._peaks.setdefault(str(arch_kwargs["strides"]), {})
         larger = [known for known in peaks if known >= voxels]
         at_least = peaks[min(larger)] * voxels // min(larger) if larger else 0
         if at_least > self._budget:
             return at_least
-        peaks[voxels] = peak_of_step(kwargs, input_channels, output_channels, self.UNet_min_batch_size)
+        peaks[voxels] = self._peak(kwargs, patch_size, input_channels, output_channels, self.UNet_min_batch_size)
         return peaks[voxels]
 
     def get_plans_for_configuration(
@@ -139,42 +126,45 @@ class FactorizerPlanner(ExperimentPlanner):
         self._candidate, self._median_shape = None, median_shape
         plan = super().get_plans_for_configuration(spacing, median_shape, data_identifier, voxels_of_dataset, _cache)
         unet = plan["architecture"]
-        windows, head_dim = windows_and_heads(spacing, plan["patch_size"], unet["arch_kwargs"]["strides"])
-        choices: dict[str, Any] = {"window_size": windows, "head_dim": head_dim} | self.choices
-        choices |= self.choices_3d if len(spacing) == 3 else {}
-        patch_size = choices.pop("patch_size", plan["patch_size"])
-        kwargs = factorizer_kwargs(unet["network_class_name"], unet["arch_kwargs"], patch_size, **choices)
-        plan["architecture"] = {
-            "network_class_name": CLASS_NAME, "arch_kwargs": kwargs, "_kw_requires_import": []
-        }  # fmt: skip
-        plan["patch_size"] = kwargs["patch_size"]
+        choices = {**self.choices, **(self.choices_3d if len(spacing) == 3 else {})}
+        plan["patch_size"] = choices.pop("patch_size", plan["patch_size"])
+        kwargs = self.family.arch_kwargs(
+            unet["network_class_name"],
+            unet["arch_kwargs"] | {key: choices[key] for key in self.family.reads if key in choices},
+            plan["patch_size"],
+            spacing,
+            choices,
+        )
+        plan["architecture"] = as_architecture(self.family, kwargs)
+        plan["patch_size"] = [int(p) for p in plan["patch_size"]]
         at_most = round(voxels_of_dataset * self.max_dataset_covered / prod(plan["patch_size"]))  # nnU-Net's rule
-        plan["batch_size"] = self._batch_size(kwargs, max(self.UNet_min_batch_size, at_most))
+        plan["batch_size"] = self._batch_size(kwargs, plan["patch_size"], max(self.UNet_min_batch_size, at_most))
         configuration = data_identifier.removeprefix(f"{self.plans_identifier}_")
         if configuration != data_identifier and self._shares_data(configuration, plan):
             plan["data_identifier"] = f"{NNUNET_PLANS}_{configuration}"
         return plan
 
-    def _batch_size(self, kwargs: dict[str, Any], limit: int, more_channels: int = 0, at_least: int = 2) -> int:
+    def _peak(self, kwargs: dict[str, Any], patch_size: Any, channels: int, classes: int, batch_size: int) -> int:
+        return peak_of_step(self.family, kwargs, [int(p) for p in patch_size], channels, classes, batch_size)
+
+    def _batch_size(
+        self, kwargs: dict[str, Any], patch_size: list[int], limit: int, more_channels: int = 0, at_least: int = 2
+    ) -> int:
         """The largest that fits."""
         channels = len(self.dataset_fingerprint["foreground_intensity_properties_per_channel"]) + more_channels
-        classes = len(self.dataset_json["labels"])
-
-        def peak(batch_size: int) -> int:
-            return peak_of_step(kwargs, channels, classes, batch_size)
-
+        peak = partial(self._peak, kwargs, patch_size, channels, len(self.dataset_json["labels"]))
         batch_size = largest_batch(peak, limit, self._budget)
         if batch_size < at_least:
-            raise BudgetTooSmallError(self.UNet_vram_target_GB, peak(at_least))
+            raise budget_too_small(self.UNet_vram_target_GB, peak(at_least))
         return batch_size
 
     def _fit_cascade(self, configurations: dict[str, Any]) -> None:
         """The second stage of a cascade has a channel more for each label, and perhaps a smaller batch."""
         if "3d_cascade_fullres" in configurations:
             fullres, labels = configurations["3d_fullres"], len(self.dataset_json["labels"]) - 1
-            kwargs = fullres["architecture"]["arch_kwargs"]
-            batch_size = self._batch_size(kwargs, fullres["batch_size"], more_channels=labels, at_least=1)
-            if batch_size < fullres["batch_size"]:
+            kwargs, limit = fullres["architecture"]["arch_kwargs"], fullres["batch_size"]
+            batch_size = self._batch_size(kwargs, fullres["patch_size"], limit, more_channels=labels, at_least=1)
+            if batch_size < limit:
                 configurations["3d_cascade_fullres"]["batch_size"] = batch_size
 
     def _shares_data(self, configuration: str, plan: dict[str, Any]) -> bool:
@@ -201,7 +191,7 @@ class FactorizerPlanner(ExperimentPlanner):
         """As nnU-Net, but a plans file that says something else is left alone.
 
         Raises:
-            FileExistsError: the file exists with other settings, of the data set or of one of these configurations.
+            UserError: the file exists with other settings, of the data set or of one of these configurations.
         """
         self._fit_cascade(plans["configurations"])
         path = self._plans_file(self.plans_identifier)
@@ -211,14 +201,14 @@ class FactorizerPlanner(ExperimentPlanner):
             differing = [key for key in new if old.get(key) != new[key]]
             differing += [c for c, plan in new_configurations.items() if old_configurations.get(c, plan) != plan]
             if differing:
-                raise FileExistsError(
-                    f"{path} exists and says something else about {', '.join(differing)}. The file was not changed. "
-                    "Give the new plans a name of their own (-overwrite_plans_name NAME), or delete the file."
+                raise UserError(
+                    f"{path} exists and says something else about {', '.join(differing)}. The file was not changed.",
+                    "Give the new plans a name of their own (-overwrite_plans_name NAME), or delete the file.",
                 )
         super().save_plans(plans)
 
     def _plans_file(self, plans_name: str) -> Path:
-        return Path(str(nnUNet_preprocessed)) / self.dataset_name / f"{plans_name}.json"
+        return nnunet_folder("nnUNet_preprocessed") / self.dataset_name / f"{plans_name}.json"
 
 
 def _as_json(plans: dict[str, Any]) -> dict[str, Any]:

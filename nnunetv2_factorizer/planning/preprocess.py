@@ -1,14 +1,16 @@
 """Preprocessing through nnU-Net that does not repeat what nnU-Net has done already."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from nnunetv2.experiment_planning.plan_and_preprocess_api import preprocess_dataset
-from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
 from nnunetv2.utilities.dataset_name_id_conversion import convert_id_to_dataset_name
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
+from nnunetv2_factorizer.errors import UserError
+from nnunetv2_factorizer.models.folders import nnunet_folder
 from nnunetv2_factorizer.planning.planner import NNUNET_PLANS
 
 
@@ -31,7 +33,7 @@ def preprocess_missing(
         show_progress_bar: as in nnU-Net.
 
     Raises:
-        FileExistsError: the data belong to nnU-Net's default plans and are not up to date. nnU-Net deletes a folder
+        UserError: the data belong to nnU-Net's default plans and are not up to date. nnU-Net deletes a folder
             before it fills it again, and a training may be reading it.
     """
     todo = []
@@ -44,10 +46,13 @@ def preprocess_missing(
         if not outdated:
             print(f"{configuration}: {folder} is up to date; delete it to have it made again.")
         elif folder.name.startswith(f"{NNUNET_PLANS}_") and (folder.parent / f"{NNUNET_PLANS}.json").exists():
-            raise FileExistsError(
+            raise UserError(
                 f"{folder} belongs to nnU-Net's default plans and lacks {len(outdated)} cases or has older versions of "
-                f"them, such as {outdated[0]}. It was not changed. Bring it up to date with: nnUNetv2_preprocess "
-                f"-d {dataset_id} -plans_name {NNUNET_PLANS} -c {configuration}"
+                f"them, such as {outdated[0]}. It was not changed.",
+                "If the raw files were only copied, and have new times: "
+                f"{shlex.join(['find', str(folder), '-name', '*.pkl', '-exec', 'touch', '{}', '+'])}\n"
+                "If they have changed, bring it up to date with: "
+                f"nnUNetv2_preprocess -d {dataset_id} -plans_name {NNUNET_PLANS} -c {configuration}",
             )
         else:
             todo.append((configuration, processes))
@@ -57,7 +62,7 @@ def preprocess_missing(
 
 
 def _folder(dataset_id: int, plans_name: str, configuration: str) -> Path | None:
-    base = Path(str(nnUNet_preprocessed)) / convert_id_to_dataset_name(dataset_id)
+    base = nnunet_folder("nnUNet_preprocessed") / convert_id_to_dataset_name(dataset_id)
     plans = PlansManager(str(base / f"{plans_name}.json"))
     if configuration not in plans.available_configurations:
         return None
@@ -66,7 +71,7 @@ def _folder(dataset_id: int, plans_name: str, configuration: str) -> Path | None
 
 def _outdated_cases(dataset_id: int, folder: Path) -> list[str]:
     """Cases that are not in the folder, or were before one of their files changed. The `.pkl` is written last."""
-    raw = Path(str(nnUNet_raw)) / convert_id_to_dataset_name(dataset_id)
+    raw = nnunet_folder("nnUNet_raw") / convert_id_to_dataset_name(dataset_id)
     cases = get_filenames_of_train_images_and_targets(str(raw))
     outdated = []
     for case, files in cases.items():

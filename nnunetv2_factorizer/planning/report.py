@@ -5,7 +5,7 @@ from typing import Any
 from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
-from nnunetv2_factorizer.planning.architecture import CLASS_NAME
+from nnunetv2_factorizer.families import family_of
 from nnunetv2_factorizer.planning.budget import needed_gb, peak_of_step
 
 
@@ -15,10 +15,18 @@ def chosen(plans: dict[str, Any], dataset_json: dict[str, Any]) -> list[str]:
     paragraphs = []
     for name in manager.available_configurations:
         configuration = manager.get_configuration(name)
-        if configuration.network_arch_class_name == CLASS_NAME:
+        family = family_of(configuration.network_arch_class_name)
+        if family is not None:
             channels = determine_num_input_channels(manager, configuration, dataset_json)
             kwargs = configuration.network_arch_init_kwargs
-            peak = peak_of_step(kwargs, channels, len(dataset_json["labels"]), configuration.batch_size)
+            peak = peak_of_step(
+                family,
+                kwargs,
+                configuration.patch_size,
+                channels,
+                len(dataset_json["labels"]),
+                configuration.batch_size,
+            )
             paragraphs.append(_paragraph(name, configuration, peak))
     return paragraphs
 

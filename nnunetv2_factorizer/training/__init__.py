@@ -1,6 +1,7 @@
-"""The training recipe, and the trainer that the ones in `trainers/` derive from."""
+"""Mix-ins for nnU-Net's trainers: a guard, a recipe, a network of a family; and the trainer of our Factorizers."""
 
-from nnunetv2_factorizer.training.any_plans import AnyPlansFactorizerTrainer
-from nnunetv2_factorizer.training.recipe import FactorizerRecipe
+from nnunetv2_factorizer.training.family_trainer import FactorizerTrainer, FamilyTrainer
+from nnunetv2_factorizer.training.guard import Guard
+from nnunetv2_factorizer.training.recipe import Recipe
 
-__all__ = ["AnyPlansFactorizerTrainer", "FactorizerRecipe"]
+__all__ = ["FactorizerTrainer", "FamilyTrainer", "Guard", "Recipe"]

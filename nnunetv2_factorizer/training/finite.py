@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nnunetv2_factorizer.errors import UserError
+
 IMAGE_REMEDY = (
     "Mend these images or leave them out, then preprocess again; "
     "nnUNetv2_plan_and_preprocess --verify_dataset_integrity finds NaN in raw images."
@@ -16,17 +18,28 @@ TRAINING_REMEDY = (
 )
 
 
+MOST_SKIPPED_STEPS = 10
+"""Steps in a row that a GradScaler may skip; it does so now and then while it looks for its scale."""
+
+
+class NonFiniteLossError(FloatingPointError):
+    """Between the place where a loss is found not to be finite and the one that knows the batch."""
+
+    def __init__(self, loss: float) -> None:
+        super().__init__(f"the loss is {loss}")
+
+
 def refuse_non_finite(_module: nn.Module, _inputs: Any, loss: Tensor) -> None:
-    """A forward hook for the loss, which raises a `FloatingPointError` before anything is made of the value."""
+    """A forward hook for the loss, which raises a `NonFiniteLossError` before anything is made of the value."""
     if not torch.isfinite(loss).all():
-        raise FloatingPointError(f"the loss is {loss.item()}")
+        raise NonFiniteLossError(loss.item())
 
 
-def explain_non_finite(error: FloatingPointError, network: nn.Module, batch: dict[str, Any], when: str) -> str:
-    """One line of cause and one of remedy for a loss that is not finite.
+def explain_non_finite(error: NonFiniteLossError, network: nn.Module, batch: dict[str, Any], when: str) -> UserError:
+    """What to say of a loss that is not finite.
 
     Args:
-        error: of `refuse_non_finite`.
+        error: says which value it has.
         network: the bare network with the weights that made this loss; the batch goes through it again.
         batch: nnU-Net's, with `data` `(B, C, *S)` and the case names in `keys`.
         when: such as "epoch 3, iteration 17".
@@ -35,14 +48,14 @@ def explain_non_finite(error: FloatingPointError, network: nn.Module, batch: dic
     data, cases = batch["data"], batch["keys"]
     bad = [_bad_channels(name, image) for name, image in zip(cases, data, strict=True)]
     if any(bad):
-        return f"{start}: images with NaN or infinite voxels: {', '.join(filter(None, bad))}.\n{IMAGE_REMEDY}"
+        return UserError(f"{start}: images with NaN or infinite voxels: {', '.join(filter(None, bad))}.", IMAGE_REMEDY)
     start = f"{start} (cases {', '.join(map(str, cases))})"
     for name, parameter in network.named_parameters():
         if not torch.isfinite(parameter).all():
-            return f"{start}: the weights {name} are not finite since an earlier step.\n{TRAINING_REMEDY}"
+            return UserError(f"{start}: the weights {name} are not finite since an earlier step.", TRAINING_REMEDY)
     layer = first_non_finite_layer(network, data.to(next(network.parameters()).device))
     cause = f"the first layer that is not finite is {layer}" if layer else "every layer is finite, the loss is not"
-    return f"{start}: {cause}.\n{TRAINING_REMEDY}"
+    return UserError(f"{start}: {cause}.", TRAINING_REMEDY)
 
 
 def first_non_finite_layer(network: nn.Module, data: Tensor) -> str | None:

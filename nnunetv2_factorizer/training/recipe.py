@@ -1,36 +1,36 @@
-"""How the paper trains a Factorizer, in the hooks of nnU-Net's trainer.
+"""How a network is trained: optimiser, schedule, length and loss weights, in the hooks of nnU-Net's trainer.
 
-Optimiser, schedule, length and loss weights are the paper's; the loss itself, augmentation, sampling
-and validation stay nnU-Net's. Faults stop the training with their cause and remedy; see `docs/faults.md`.
+The values are those that the paper trains a Factorizer with. The loss itself, augmentation, sampling and validation
+stay nnU-Net's.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-from torch._dynamo import OptimizedModule
 from torch.nn import Module
-from torch.nn.parallel import DistributedDataParallel
-from torch.optim import AdamW
+from torch.optim import AdamW, Optimizer
 
-from nnunetv2_factorizer.training.atomic import replacing
-from nnunetv2_factorizer.training.checkpoint import RECORD, check_fit, check_version, make_record, read_checkpoint
-from nnunetv2_factorizer.training.finite import explain_non_finite, refuse_non_finite
-from nnunetv2_factorizer.training.remedies import check_dataset, explain_out_of_memory, explain_plans, is_of_gpu
-from nnunetv2_factorizer.training.schedule import WarmupCosineScheduler, peak_learning_rate
-
-LOSS_WEIGHTS = (1.0, 0.5, 0.25)
-"""Of the three highest resolutions."""
+from nnunetv2_factorizer.training.schedule import ByIteration, peak_learning_rate, warmup_cosine
 
 
-class FactorizerRecipe(nnUNetTrainer):
-    """A trainer, and a mix-in: put first among the bases, it brings the recipe to any other nnU-Net trainer."""
+class Recipe(nnUNetTrainer):
+    """A mix-in: put before another nnU-Net trainer among the bases, it brings its recipe along.
 
-    epochs = 400
+    Whatever nnU-Net's constructor sets on a trainer, such as `num_epochs` or `oversample_foreground_percent`, may be an
+    attribute of the class here, and the class's value holds. Another recipe overrides these values, or
+    `make_optimizer`, `peak` and `multiplier`.
+    """
+
+    num_epochs: int = 400
     """Of 250 iterations: the paper's 100,000 steps."""
+    initial_lr: float | None = None
+    """The largest learning rate of the schedule; None: `peak`, which follows the length."""
+    weight_decay: float = 1e-2
+    loss_weights: ClassVar[tuple[float, ...]] = (1.0, 0.5, 0.25)
+    """Of the outputs with deep supervision, highest resolution first; the others count nothing."""
 
+    # nnU-Net looks the arguments of its own constructor up by the names of this signature: *args would not do.
     def __init__(
         self,
         plans: dict[str, Any],
@@ -40,84 +40,44 @@ class FactorizerRecipe(nnUNetTrainer):
         device: torch.device = torch.device("cuda"),
     ) -> None:
         super().__init__(plans, configuration, fold, dataset_json, device)
-        self.num_epochs = self.epochs
-        self.weight_decay = 1e-2
+        for name in [name for name in vars(self) if hasattr(type(self), name)]:
+            delattr(self, name)  # what nnU-Net's constructor sets would hide the attributes of the class
 
-    def configure_optimizers(self) -> tuple[AdamW, WarmupCosineScheduler]:
-        self.initial_lr = peak_learning_rate(self.num_epochs * self.num_iterations_per_epoch)
-        optimizer = AdamW(self.network.parameters(), lr=self.initial_lr, weight_decay=self.weight_decay)
-        return optimizer, WarmupCosineScheduler(optimizer, self.num_epochs, self.num_iterations_per_epoch)
+    @property
+    def total_steps(self) -> int:
+        """Iterations of the whole training."""
+        return self.num_epochs * self.num_iterations_per_epoch
 
-    def architecture(self) -> dict[str, Any]:
-        """Class and arguments of the network, as a configuration of the plans holds them."""
-        configuration = self.configuration_manager
-        return {
-            "network_class_name": configuration.network_arch_class_name,
-            "arch_kwargs": configuration.network_arch_init_kwargs,
-        }
+    def make_optimizer(self, lr: float) -> Optimizer:
+        """The optimiser of `self.network`; groups of parameters may have other learning rates than `lr`."""
+        return AdamW(self.network.parameters(), lr=lr, weight_decay=self.weight_decay)
 
-    def initialize(self) -> None:
-        check_dataset(self)
-        try:
-            super().initialize()
-        except (TypeError, ValueError) as error:
-            raise ValueError(explain_plans(error, self)) from error
+    def peak(self) -> float:
+        """The largest learning rate where `initial_lr` is None."""
+        return peak_learning_rate(self.total_steps)
+
+    def multiplier(self, step: int) -> float:
+        """What all learning rates are multiplied with in iteration `step`, counted from 0."""
+        return warmup_cosine(step, self.total_steps)
+
+    def configure_optimizers(self) -> tuple[Optimizer, ByIteration]:
+        if self.initial_lr is None:
+            self.initial_lr = self.peak()
+        optimizer = self.make_optimizer(self.initial_lr)
+        return optimizer, ByIteration(optimizer, self.multiplier, self.num_iterations_per_epoch)
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
-        iteration = self.lr_scheduler.current_step - self.current_epoch * self.num_iterations_per_epoch
-        with self._faults_explained(batch, f"epoch {self.current_epoch}, iteration {iteration}"):
-            result = super().train_step(batch)
-        self.lr_scheduler.step_iteration()
+        result = super().train_step(batch)
+        if isinstance(self.lr_scheduler, ByIteration):  # and not one of a trainer with its own configure_optimizers
+            self.lr_scheduler.step()
         return result
-
-    def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
-        with self._faults_explained(batch, f"the validation of epoch {self.current_epoch}"):
-            return super().validation_step(batch)
-
-    def save_checkpoint(self, filename: str) -> None:
-        self.my_init_kwargs[RECORD] = make_record(self.architecture())
-        try:
-            with replacing(filename) as unfinished:
-                super().save_checkpoint(unfinished)
-        except (OSError, RuntimeError) as error:  # PyTorch's word for a full disk is a RuntimeError.
-            if is_of_gpu(error):
-                raise
-            reason = str(error).partition("\n")[0]
-            raise OSError(
-                f"{filename} could not be written ({reason}).\n"
-                "An earlier checkpoint of this name is untouched. Make room on the disk; --c continues from the last."
-            ) from error
-
-    def load_checkpoint(self, filename_or_checkpoint: dict[str, Any] | str) -> None:
-        """As nnU-Net, which unpickles the file, once it is known to hold plain values that fit the network."""
-        if not self.was_initialized:
-            self.initialize()
-        if isinstance(filename_or_checkpoint, str):
-            checkpoint = read_checkpoint(filename_or_checkpoint)
-            check_version(checkpoint, filename_or_checkpoint)
-            check_fit(checkpoint, filename_or_checkpoint, self._bare_network(), self.architecture())
-        super().load_checkpoint(filename_or_checkpoint)
 
     def _build_loss(self) -> Module:
         loss = super()._build_loss()
-        loss.register_forward_hook(refuse_non_finite)
         if self.enable_deep_supervision:
             # A head without a loss would be an unused parameter, which data-parallel training refuses.
             unused = 1e-6 if self.is_ddp else 0.0
-            loss.weight_factors = tuple(
-                LOSS_WEIGHTS[i] if i < len(LOSS_WEIGHTS) else unused for i in range(len(loss.weight_factors))
-            )
+            number = len(loss.weight_factors)
+            weights = [*self.loss_weights[:number], *[unused] * (number - len(self.loss_weights))]
+            loss.weight_factors = tuple(weights)
         return loss
-
-    def _bare_network(self) -> Module:
-        network = self.network.module if isinstance(self.network, DistributedDataParallel) else self.network
-        return network._orig_mod if isinstance(network, OptimizedModule) else network
-
-    @contextmanager
-    def _faults_explained(self, batch: dict[str, Any], when: str) -> Iterator[None]:
-        try:
-            yield
-        except FloatingPointError as error:
-            raise FloatingPointError(explain_non_finite(error, self._bare_network(), batch, when)) from None
-        except torch.OutOfMemoryError as error:
-            raise torch.OutOfMemoryError(explain_out_of_memory(error, self, self.architecture(), when)) from error

@@ -5,12 +5,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from nnunetv2.paths import nnUNet_preprocessed
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+
+from nnunetv2_factorizer.errors import UserError
 
 
-def plans_file(trainer: nnUNetTrainer) -> Path:
-    """Where the plans of a trainer are."""
-    return Path(trainer.preprocessed_dataset_folder_base or "") / f"{trainer.plans_manager.plans_name}.json"
+def plans_file(plans_manager: PlansManager) -> Path:
+    """Where the plans of a training are; without the variable for it, their data set and name."""
+    base = Path(nnUNet_preprocessed.get() or "")
+    return base / plans_manager.dataset_name / f"{plans_manager.plans_name}.json"
+
+
+def arch_kwargs_of(plans_manager: PlansManager, configuration_manager: ConfigurationManager) -> str:
+    """Such as `arch_kwargs of 3d_fullres in FILE`."""
+    names = plans_manager.available_configurations
+    wanted = configuration_manager.configuration
+    same = [name for name in names if plans_manager.get_configuration(name).configuration == wanted]
+    return f"arch_kwargs of {', '.join(same)} in {plans_file(plans_manager)}"
 
 
 def check_dataset(trainer: nnUNetTrainer) -> None:
@@ -19,39 +32,35 @@ def check_dataset(trainer: nnUNetTrainer) -> None:
     nnU-Net takes its folders from the plans, and `dataset.json` from the data set named on the command line.
 
     Raises:
-        ValueError: they are of another one.
+        UserError: they are of another one.
     """
     if trainer.preprocessed_dataset_folder_base is None:
         return  # Without the variable there is nothing to train on, as nnU-Net will say.
     name = trainer.plans_manager.dataset_name
     path = Path(trainer.preprocessed_dataset_folder_base) / "dataset.json"
-    if not path.is_file() or json.loads(path.read_text()) != trainer.dataset_json:
-        raise ValueError(
+    if not path.is_file() or json.loads(path.read_text(encoding="utf-8")) != trainer.dataset_json:
+        raise UserError(
             f"the plans {trainer.plans_manager.plans_name} are of {name}, the data set to train on is another one "
-            f"(its dataset.json is not that of {path.parent}).\n"
+            f"(its dataset.json is not that of {path.parent}).",
             "Plan this data set itself, with nnUNetv2_plan_and_preprocess or nnUNetv2_factorizer_plan_and_preprocess; "
-            "nnUNetv2_move_plans_between_datasets takes plans over from another one."
+            "nnUNetv2_move_plans_between_datasets takes plans over from another one.",
         )
-
-
-def explain_plans(error: Exception, trainer: nnUNetTrainer) -> str:
-    """One line of cause and one of remedy for a network that cannot be built."""
-    return f"{error}\nMend arch_kwargs of {trainer.configuration_name} in {plans_file(trainer)}, or plan again."
 
 
 def explain_out_of_memory(
     error: torch.OutOfMemoryError, trainer: nnUNetTrainer, architecture: dict[str, Any], when: str
-) -> str:
-    """One line of cause and one of remedy for a GPU that is too small."""
+) -> UserError:
+    """What to say of a GPU that is too small."""
     configuration = trainer.configuration_manager
-    memory = architecture["arch_kwargs"].get("memory")
-    fast = 'Set "memory" to "low" in arch_kwargs, or lower' if memory == "fast" else "Lower"
-    return (
+    recompute = architecture["arch_kwargs"].get("recompute", True)
+    keeps = recompute is False or (isinstance(recompute, list) and not all(recompute))
+    first = 'Set "recompute" to true in arch_kwargs, or lower' if keeps else "Lower"
+    return UserError(
         f"{'. '.join(str(error).split('. ')[:3])}: {when}, batch size {configuration.batch_size}, "
-        f"patch {list(configuration.patch_size)}.\n"
-        f"{fast} batch_size of {trainer.configuration_name} in {plans_file(trainer)}, or plan for a smaller GPU under "
-        "another name: nnUNetv2_factorizer_plan_and_preprocess -d ID -gpu_memory_target GB -overwrite_plans_name NAME. "
-        "Not compiled (nnUNet_compile=f), the network may need less."
+        f"patch {list(configuration.patch_size)}.",
+        f"{first} batch_size of {trainer.configuration_name} in {plans_file(trainer.plans_manager)}, or plan for a "
+        "smaller GPU under another name: nnUNetv2_factorizer_plan_and_preprocess -d ID -gpu_memory_target GB "
+        "-overwrite_plans_name NAME. Not compiled (nnUNet_compile=f), the network may need less.",
     )
 
 

@@ -1,8 +1,11 @@
 """Learning rate of the paper: linear warm-up, then a cosine to zero, one value an iteration."""
 
 import math
+import warnings
+from collections.abc import Callable
 
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 
 PAPER_STEPS = 100_000
 PAPER_PEAK = 1e-4
@@ -24,36 +27,35 @@ def warmup_steps(total_steps: int) -> int:
     return min(PAPER_WARMUP_STEPS, total_steps // 4)
 
 
-def learning_rate(step: int, total_steps: int) -> float:
-    """The learning rate of iteration `step`, counted from 0, of a training of `total_steps` iterations."""
-    peak = peak_learning_rate(total_steps)
-    warmup = warmup_steps(total_steps)
+def warmup_cosine(step: int, total_steps: int, warmup: int | None = None) -> float:
+    """The share of the peak in iteration `step`, counted from 0, of a training of `total_steps` iterations.
+
+    Args:
+        step: the iteration.
+        total_steps: of the training; the share stays 0 after it.
+        warmup: iterations of the linear warm-up, default `warmup_steps`.
+    """
+    step, warmup = min(step, total_steps), warmup_steps(total_steps) if warmup is None else warmup
     if step < warmup:
-        return peak * (step + 1) / warmup
-    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total_steps - warmup)))
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total_steps - warmup)))
 
 
-class WarmupCosineScheduler:
-    """Sets the learning rate of an optimiser by iteration, under nnU-Net's call `step(epoch)` once an epoch.
+class ByIteration(LambdaLR):
+    """Multiplies the learning rate of each parameter group, iteration by iteration, under nnU-Net's `step(epoch)`.
 
-    The iteration is derived from the epoch, so that a resumed training (`--c`) goes on where it stopped.
+    nnU-Net calls that at the start of an epoch. The iteration is derived from the epoch there, so that a resumed
+    training (`--c`) goes on where it stopped.
     """
 
-    def __init__(self, optimizer: Optimizer, num_epochs: int, num_iterations_per_epoch: int) -> None:
-        self.optimizer = optimizer
+    def __init__(self, optimizer: Optimizer, multiplier: Callable[[int], float], num_iterations_per_epoch: int) -> None:
         self.num_iterations_per_epoch = num_iterations_per_epoch
-        self.total_steps = num_epochs * num_iterations_per_epoch
-        self.step(0)
+        super().__init__(optimizer, multiplier)
 
-    def step(self, epoch: int) -> None:
-        """Goes to the first iteration of `epoch`."""
-        self._go_to(epoch * self.num_iterations_per_epoch)
-
-    def step_iteration(self) -> None:
-        """Goes to the next iteration."""
-        self._go_to(self.current_step + 1)
-
-    def _go_to(self, step: int) -> None:
-        self.current_step = step
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(min(step, self.total_steps), self.total_steps)
+    def step(self, epoch: int | None = None) -> None:
+        """Goes to the first iteration of `epoch`; without one, to the next iteration."""
+        with warnings.catch_warnings():
+            # PyTorch advises against going to an epoch, which is nnU-Net's way, and misses a step that its own
+            # GradScaler has skipped.
+            warnings.simplefilter("ignore", UserWarning)
+            super().step(None if epoch is None else epoch * self.num_iterations_per_epoch)

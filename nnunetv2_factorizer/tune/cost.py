@@ -6,7 +6,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from nnunetv2_factorizer.factorization import NMF
-from nnunetv2_factorizer.tune.model import TrainedModel, build_network, patch_shape
+from nnunetv2_factorizer.models.trained import TrainedModel, build_network, patch_shape
 
 
 def plain_flops(model: TrainedModel, changes: dict[str, Any]) -> int:
@@ -15,7 +15,7 @@ def plain_flops(model: TrainedModel, changes: dict[str, Any]) -> int:
     Convolutions and matrix products are counted, of tensors without numbers: nothing is computed.
     """
     with torch.device("meta"), torch.no_grad():
-        network = build_network(model, changes | {"memory": "fast"})
+        network = build_network(model, changes | {"recompute": False})
         for module in network.modules():
             if isinstance(module, NMF):
                 module.closed_form = False

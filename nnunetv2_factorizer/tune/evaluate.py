@@ -13,24 +13,25 @@ import pandas as pd
 import torch
 from batchgenerators.utilities.file_and_folder_operations import load_json
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
-from nnunetv2.paths import nnUNet_preprocessed
 from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 from nnunetv2.utilities.label_handling.label_handling import convert_labelmap_to_one_hot
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.inference.cases import map_cases
 from nnunetv2_factorizer.inference.images import segment
 from nnunetv2_factorizer.inference.labels import foreground
+from nnunetv2_factorizer.models.folders import nnunet_folder
+from nnunetv2_factorizer.models.trained import TrainedModel, patch_shape, trained_network, tuned_network
 from nnunetv2_factorizer.network import Factorizer
 from nnunetv2_factorizer.tune.metrics import evaluate
-from nnunetv2_factorizer.tune.model import TrainedModel, patch_shape, trained_network, tuned_network
 from nnunetv2_factorizer.tune.settings import Setting
 
 
 @dataclass(frozen=True)
-class Case:
+class ValidationCase:
     """A validation case, to be predicted by the model of its fold."""
 
     fold: str
@@ -48,7 +49,7 @@ class LoadedCase:
     """Of the truth, `(z, y, x)` in mm."""
 
 
-def validation_cases(model: TrainedModel, num_cases: int | None = None) -> list[Case]:
+def validation_cases(model: TrainedModel, num_cases: int | None = None) -> list[ValidationCase]:
     """The validation cases of each fold in nnU-Net's splits, or the first `num_cases` of each.
 
     Raises:
@@ -61,23 +62,23 @@ def validation_cases(model: TrainedModel, num_cases: int | None = None) -> list[
     splits_file, folder = base / "splits_final.json", base / configuration.data_identifier
     for path in (splits_file, folder, base / "gt_segmentations"):
         if not path.exists():
-            raise FileNotFoundError(f"{path} does not exist: there are no validation cases to measure.\n{remedy}")
+            raise UserError(f"{path} does not exist: there are no validation cases to measure.", remedy)
     splits = load_json(str(splits_file))
     preprocessed = set(infer_dataset_class(str(folder)).get_identifiers(str(folder)))
     cases = []
     for fold in model.checkpoints:
         if not fold.isdigit() or int(fold) >= len(splits):
-            raise ValueError(
-                f"fold {fold} has no validation cases of its own in {splits_file}.\n"
-                f"Give some of the folds 0 to {len(splits) - 1} with -f."
+            raise UserError(
+                f"fold {fold} has no validation cases of its own in {splits_file}.",
+                f"Give some of the folds 0 to {len(splits) - 1} with -f.",
             )
         names = sorted(splits[int(fold)]["val"])[:num_cases]
         for name in names:
             truth = base / "gt_segmentations" / (name + model.dataset_json["file_ending"])
             if name not in preprocessed or not truth.is_file():
                 missing = truth if name in preprocessed else folder / name
-                raise FileNotFoundError(f"{missing} does not exist, a validation case of fold {fold}.\n{remedy}")
-        cases += [Case(fold, name) for name in names]
+                raise UserError(f"{missing} does not exist, a validation case of fold {fold}.", remedy)
+        cases += [ValidationCase(fold, name) for name in names]
     return cases
 
 
@@ -100,7 +101,7 @@ def load_case(model: TrainedModel, predictor: nnUNetPredictor, name: str) -> Loa
 def measure(
     model: TrainedModel,
     predictors: dict[str, nnUNetPredictor],
-    cases: Sequence[Case],
+    cases: Sequence[ValidationCase],
     settings: Sequence[Setting],
     *,
     show_progress: bool = True,
@@ -124,7 +125,7 @@ def measure(
     weights = {fold: trained_network(model, fold, p.device).state_dict() for fold, p in predictors.items()}
     labels = foreground(model.dataset_json)
 
-    def work(numbered: tuple[int, Case]) -> list[dict[str, Any]]:
+    def work(numbered: tuple[int, ValidationCase]) -> list[dict[str, Any]]:
         number, case = numbered
         predictor = predictors[case.fold]
         loaded = load_case(model, predictor, case.name)
@@ -158,9 +159,10 @@ def timed_logits(predictor: nnUNetPredictor, network: Factorizer, data: Tensor) 
     predictor.network, predictor.list_of_parameters = network, [network.state_dict()]
     _synchronise(predictor.device)
     start = time.perf_counter()
-    logits = predictor.predict_logits_from_preprocessed_data(data)
+    # Not predict_logits_from_preprocessed_data, which loads the weights again before the window comes over the image.
+    logits = predictor.predict_sliding_window_return_logits(data)
     _synchronise(predictor.device)
-    return logits, time.perf_counter() - start
+    return logits.cpu(), time.perf_counter() - start
 
 
 def _warm_up(model: TrainedModel, predictor: nnUNetPredictor, networks: Iterable[Factorizer]) -> None:
@@ -172,7 +174,7 @@ def _warm_up(model: TrainedModel, predictor: nnUNetPredictor, networks: Iterable
 
 
 def _preprocessed(manager: PlansManager) -> Path:
-    return Path(nnUNet_preprocessed) / manager.dataset_name
+    return nnunet_folder("nnUNet_preprocessed") / manager.dataset_name
 
 
 def _synchronise(device: torch.device) -> None:

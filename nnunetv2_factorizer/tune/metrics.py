@@ -10,6 +10,8 @@ import torch
 from nnunetv2.evaluation.evaluate_predictions import compute_tp_fp_fn_tn, region_or_label_to_mask
 from numpy.typing import NDArray
 
+from nnunetv2_factorizer.errors import UserError
+
 
 def require_monai() -> None:
     """Checks that MONAI can be imported.
@@ -21,9 +23,9 @@ def require_monai() -> None:
         with _quiet():
             import monai.metrics  # noqa: F401
     except ImportError as error:
-        raise ImportError(
-            f"HD95 is computed by MONAI, which cannot be imported ({error}).\n"
-            "Install it: pip install 'nnunetv2-factorizer[tune]'"
+        raise UserError(
+            f"HD95 is computed by MONAI, which cannot be imported ({error}).",
+            "Install it: pip install 'nnunetv2-factorizer[tune]'",
         ) from error
 
 

@@ -8,10 +8,12 @@ from pathlib import Path
 import torch
 from nnunetv2.utilities.file_path_utilities import convert_trainer_plans_config_to_identifier
 
-from nnunetv2_factorizer.export.standalone import STOCK_TRAINER, standalone_checkpoint
-from nnunetv2_factorizer.training.atomic import new_folder
-from nnunetv2_factorizer.training.checkpoint import RECORD, make_record
-from nnunetv2_factorizer.tune.model import TrainedModel, adapt_weights, build_network, tuned_plans
+from nnunetv2_factorizer.errors import UserError
+from nnunetv2_factorizer.models.adapt import adapt_rank
+from nnunetv2_factorizer.models.atomic import new_folder
+from nnunetv2_factorizer.models.checkpoint import RECORD_KEY, make_record
+from nnunetv2_factorizer.models.standalone import STOCK_TRAINER, standalone_checkpoint
+from nnunetv2_factorizer.models.trained import TrainedModel, build_network, tuned_plans
 from nnunetv2_factorizer.tune.settings import Setting
 
 UNCHANGED = ("dataset.json", "dataset_fingerprint.json")
@@ -38,9 +40,9 @@ def check_free(model: TrainedModel, settings: Sequence[Setting]) -> None:
     """
     for folder in (model_folder(model, setting) for setting in settings):
         if folder.exists():
-            raise FileExistsError(
-                f"{folder} exists and was not changed; the setting of that name may be the one to be written.\n"
-                "Move that model to another results folder, or delete it."
+            raise UserError(
+                f"{folder} exists and was not changed; the setting of that name may be the one to be written.",
+                "Move that model to another results folder, or delete it.",
             )
 
 
@@ -53,13 +55,14 @@ def write_model(model: TrainedModel, setting: Setting, checkpoint_name: str) -> 
     """
     check_free(model, [setting])
     plans = tuned_plans(model, setting.changes) | {"plans_name": plans_name(model, setting)}
+    record = make_record(plans["configurations"][model.configuration]["architecture"])
     with torch.device("meta"):
         shapes = build_network(model, setting.changes).state_dict()
     with new_folder(model_folder(model, setting)) as folder:
         for fold, trained in model.checkpoints.items():
             checkpoint = standalone_checkpoint(trained, plans, trained["exported_from"] | {"setting": setting.name})
-            checkpoint["init_args"][RECORD] = make_record(plans["configurations"][model.configuration]["architecture"])
-            checkpoint["network_weights"] = adapt_weights(trained["network_weights"], shapes)
+            checkpoint["init_args"][RECORD_KEY] = record
+            checkpoint["network_weights"] = adapt_rank(trained["network_weights"], shapes)
             path = folder / f"fold_{fold}" / checkpoint_name
             path.parent.mkdir()
             torch.save(checkpoint, path)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from nnunetv2_factorizer.training.atomic import replacing
+from nnunetv2_factorizer.errors import UserError
+from nnunetv2_factorizer.models.atomic import replacing
 from nnunetv2_factorizer.tune.figure import save_figure
 from nnunetv2_factorizer.tune.settings import TRAINED, WITHOUT_NMF
 from nnunetv2_factorizer.tune.tuning import Tuning
@@ -31,13 +32,13 @@ def prepare_folder(output: Path) -> None:
     """
     existing = [output / name for name in (JSON, TABLES, FIGURE) if (output / name).exists()]
     if existing:
-        raise FileExistsError(f"{existing[0]} exists and was not changed.\nGive another folder with -o.")
+        raise UserError(f"{existing[0]} exists and was not changed.", "Give another folder with -o.")
     try:
         output.mkdir(parents=True, exist_ok=True)
         (output / ".tune.tmp").touch()
         (output / ".tune.tmp").unlink()
     except OSError as error:
-        raise OSError(f"{output} cannot be written: {error.strerror}.\nGive another folder with -o.") from error
+        raise UserError(f"{output} cannot be written: {error.strerror}.", "Give another folder with -o.") from error
 
 
 def write_report(output: Path, tuning: Tuning, about: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.factorization.solvers import SOLVERS
 from nnunetv2_factorizer.network import Factorizer
 
@@ -42,10 +43,12 @@ def make_settings(trained: Factorizer, arch_kwargs: dict[str, Any], sweeps: Sequ
     """
     unknown = [sweep for sweep in sweeps if sweep not in SWEEPS]
     if unknown:
-        raise ValueError(f"{unknown[0]!r} is not one of the sweeps.\nGive some of {', '.join(SWEEPS)} to --sweep.")
+        raise UserError(f"{unknown[0]!r} is not one of the sweeps.", f"Give some of {', '.join(SWEEPS)} to --sweep.")
     layers = {name: block.mixer.nmf for name, block in trained.blocks.items() if block.mixer.matricize is not None}
     if not layers:
-        raise ValueError("no block of this model computes an NMF: there is nothing to tune.\nName another one with -p.")
+        raise UserError(
+            "no block of this model computes an NMF: there is nothing to tune.", "Name another one with -p."
+        )
     tuned = {
         "iterations": _iterations([layer.num_iters for layer in layers.values()]),
         "skip": _keep_first(list(layers), list(arch_kwargs["skip_nmf"]), short_names(list(trained.blocks))),

@@ -7,9 +7,11 @@ import pandas as pd
 import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
+from nnunetv2_factorizer.errors import UserError
+from nnunetv2_factorizer.models.trained import TrainedModel, build_network
+from nnunetv2_factorizer.network import Factorizer
 from nnunetv2_factorizer.tune.cost import plain_flops
-from nnunetv2_factorizer.tune.evaluate import Case, measure
-from nnunetv2_factorizer.tune.model import TrainedModel, build_network
+from nnunetv2_factorizer.tune.evaluate import ValidationCase, measure
 from nnunetv2_factorizer.tune.settings import TRAINED, Setting, computation, make_settings
 from nnunetv2_factorizer.tune.statistics import choose, pareto_front, summarise
 
@@ -33,15 +35,25 @@ class Tuning:
 
 
 def settings_of(model: TrainedModel, sweeps: Sequence[str]) -> list[Setting]:
-    """The settings of the sweeps, see `settings.make_settings`."""
+    """The settings of the sweeps, see `settings.make_settings`.
+
+    Raises:
+        UserError: the network is no Factorizer, and from `make_settings`.
+    """
     with torch.device("meta"):
-        return make_settings(build_network(model, {}), model.arch_kwargs, sweeps)
+        network = build_network(model, {})
+    if not isinstance(network, Factorizer):
+        raise UserError(
+            f"the network of {model.folder} is a {type(network).__name__}, which has no factorization.",
+            "Give the trainer (-tr) or the plans (-p) of a Factorizer.",
+        )
+    return make_settings(network, model.arch_kwargs, sweeps)
 
 
 def tune(
     model: TrainedModel,
     predictors: dict[str, nnUNetPredictor],
-    cases: Sequence[Case],
+    cases: Sequence[ValidationCase],
     settings: list[Setting],
     budget_drop: float,
     *,

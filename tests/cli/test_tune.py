@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from nnunetv2_factorizer.cli import tune as command
-from tests.export.conftest import CONV
-from tests.export.test_model_zip import digests
+from tests.models.conftest import CONV
+from tests.models.test_model_zip import digests
 from tests.tune.conftest import folder, plans, plans_of_network, trainer
 
 __all__ = ["folder", "plans", "plans_of_network", "trainer"]

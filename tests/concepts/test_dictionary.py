@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from nnunetv2_factorizer.concepts.dictionary import ARRAYS, RECORD, Dictionary, ModelIdentity
+from nnunetv2_factorizer.errors import UserError
 from tests.concepts.regions import IDENTITY, STAGE, make_predictor
 
 
@@ -39,7 +40,7 @@ def test_written_and_read(tmp_path: Path) -> None:
 
 
 def test_nothing_there(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"dictionary\.npz does not exist\.\nGive the folder that"):
+    with pytest.raises(UserError, match=r"dictionary\.npz does not exist\.\nGive the folder that"):
         Dictionary.load(tmp_path)
 
 
@@ -57,7 +58,7 @@ def test_damaged_arrays(tmp_path: Path, damage: dict[str, Any]) -> None:
     dictionary().save(tmp_path)
     with np.load(tmp_path / ARRAYS) as arrays:
         np.savez(tmp_path / ARRAYS, **(dict(arrays) | damage))
-    with pytest.raises(ValueError, match=r"holds no usable dictionary: .*\nMake it again"):
+    with pytest.raises(UserError, match=r"holds no usable dictionary: .*\nMake it again"):
         Dictionary.load(tmp_path)
 
 
@@ -66,14 +67,14 @@ def test_damaged_arrays(tmp_path: Path, damage: dict[str, Any]) -> None:
 def test_damaged_files(tmp_path: Path, name: str, content: bytes) -> None:
     dictionary().save(tmp_path)
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(ValueError, match="holds no usable dictionary"):
+    with pytest.raises(UserError, match="holds no usable dictionary"):
         Dictionary.load(tmp_path)
 
 
 @pytest.mark.parametrize(("name", "value"), [("checkpoint_sha256", "other"), ("spacing", [2.0]), ("dataset", "D")])
 def test_another_model(name: str, value: Any) -> None:
     other = dataclasses.replace(IDENTITY, **{name: value})
-    with pytest.raises(ValueError, match=rf"^the dictionary was made for another model: its {name} is .*\nGive"):
+    with pytest.raises(UserError, match=rf"^the dictionary was made for another model: its {name} is .*\nGive"):
         dictionary().check_model(other)
 
 
@@ -90,5 +91,5 @@ def test_the_same_model_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     made = dictionary(identity=identity)
     made.check_model(ModelIdentity.of(predictor, moved, "0", "checkpoint_final.pth"))
     (moved / "fold_0" / "checkpoint_final.pth").write_bytes(b"others")
-    with pytest.raises(ValueError, match="another model: its checkpoint_sha256 is"):
+    with pytest.raises(UserError, match="another model: its checkpoint_sha256 is"):
         made.check_model(ModelIdentity.of(predictor, moved, "0", "checkpoint_final.pth"))

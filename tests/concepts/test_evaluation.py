@@ -7,6 +7,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from nnunetv2_factorizer.concepts.evaluation import count, decide, match, probe, score, summarise
+from nnunetv2_factorizer.errors import UserError
 
 LABELS = (0, 1, 2)
 
@@ -27,11 +28,11 @@ def test_table_of_an_image() -> None:
 
 def test_what_cannot_be_counted() -> None:
     prediction, truth = random_case(0)
-    with pytest.raises(ValueError, match=r"the prediction is \(4, 5, 6\), the label \(3, 5, 6\)\.\nGive labels"):
+    with pytest.raises(UserError, match=r"the prediction is \(4, 5, 6\), the label \(3, 5, 6\)\.\nGive labels"):
         count(prediction, truth[:3], 5, LABELS)
-    with pytest.raises(ValueError, match=r"a voxel of label 2; known are .* labels \[0, 1\]"):
+    with pytest.raises(UserError, match=r"a voxel of label 2; known are .* labels \[0, 1\]"):
         count(prediction, truth, 5, (0, 1))
-    with pytest.raises(ValueError, match="a voxel of category 5"):
+    with pytest.raises(UserError, match="a voxel of category 5"):
         count(prediction, truth, 4, LABELS)
 
 
@@ -74,7 +75,7 @@ def test_probe_labels_what_is_not_pure_by_its_neighbours() -> None:
 
 
 def test_probe_of_one_label() -> None:
-    with pytest.raises(ValueError, match=r"^1 times a category .* into one label, of 1 labels in all; .*\nGive"):
+    with pytest.raises(UserError, match=r"^1 times a category .* into one label, of 1 labels in all; .*\nGive"):
         probe([np.array([[0, 0], [99, 1], [5, 6]])], np.eye(2), 0.9)
-    with pytest.raises(ValueError, match=r"^--threshold must be at least 0\.5 and less than 1, got 5\.$"):
+    with pytest.raises(UserError, match=r"^--threshold must be at least 0\.5 and less than 1, got 5\.$"):
         probe([np.array([[0, 0], [99, 1], [1, 99]])], np.eye(2), 5)

@@ -15,6 +15,7 @@ from nnunetv2_factorizer.concepts.features import TileFeatures, tile_features
 from nnunetv2_factorizer.concepts.fitting import fit_dictionary
 from nnunetv2_factorizer.concepts.images import Case, load_image
 from nnunetv2_factorizer.concepts.segmentation import Concepts, segment_case
+from nnunetv2_factorizer.errors import UserError
 from tests.concepts.regions import IDENTITY, STAGE, load_trained, write_image
 
 
@@ -91,5 +92,5 @@ def test_workers_change_nothing(tmp_path: Path) -> None:
 
 
 def test_more_categories_than_tiles(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"^k is 500, but the 1 images have only 216 tiles in .*\.1\.\nGive"):
+    with pytest.raises(UserError, match=r"^k is 500, but the 1 images have only 216 tiles in .*\.1\.\nGive"):
         fit(cases(tmp_path, 1), 500)

@@ -12,6 +12,7 @@ from PIL import Image
 
 from nnunetv2_factorizer.concepts.gallery import read_names, write_gallery
 from nnunetv2_factorizer.concepts.pictures import PICTURE, tile_pictures
+from nnunetv2_factorizer.errors import UserError
 from tests.concepts.test_dictionary import dictionary
 
 NAME = '<script>alert("x")</script>'
@@ -64,7 +65,7 @@ def test_picture_has_the_tile_in_the_middle() -> None:
 def test_names_that_are_none(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "names.json"
     path.write_text(content)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         read_names(path, 3)
 
 

@@ -7,6 +7,7 @@ import pytest
 import SimpleITK as sitk
 
 from nnunetv2_factorizer.concepts.predictions import PredictionRecord, label_names, tables
+from nnunetv2_factorizer.errors import UserError
 
 DESCRIPTION = {"labels": {"background": 0, "lesion": 1, "ignore": 2}, "file_ending": ".nii.gz"}
 
@@ -46,14 +47,14 @@ def test_voxels_of_the_ignore_label_do_not_count(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_evaluated(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"concepts\.json does not exist\.\nGive the folder"):
+    with pytest.raises(UserError, match=r"concepts\.json does not exist\.\nGive the folder"):
         tables(tmp_path, tmp_path, DESCRIPTION)
     record().save(tmp_path)
-    with pytest.raises(ValueError, match=r"is not finished\.\nRun .* --continue_prediction"):
+    with pytest.raises(UserError, match=r"is not finished\.\nRun .* --continue_prediction"):
         tables(tmp_path, tmp_path, DESCRIPTION)
     record(cases={"a": {0: 1}}).save(tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"a\.nii\.gz does not exist\.\nGive labels of all"):
+    with pytest.raises(UserError, match=r"a\.nii\.gz does not exist\.\nGive labels of all"):
         tables(tmp_path, tmp_path, DESCRIPTION)
     (tmp_path / "concepts.json").write_text('{"mode": "fixed"}')
-    with pytest.raises(ValueError, match=r"concepts\.json is damaged"):
+    with pytest.raises(UserError, match=r"concepts\.json is damaged"):
         tables(tmp_path, tmp_path, DESCRIPTION)

@@ -10,6 +10,7 @@ import torch
 
 from nnunetv2_factorizer.concepts.images import Case, load_image
 from nnunetv2_factorizer.concepts.segmentation import Concepts, segment_case
+from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.factorization.rows import solve_rows
 from tests.concepts.regions import STAGE, make_image, make_predictor, write_image
 from tests.inference.small_predictor import write_channels
@@ -108,7 +109,7 @@ def test_mirroring_is_undone(tmp_path: Path) -> None:
 def test_second_stage_of_a_cascade(tmp_path: Path) -> None:
     predictor = make_predictor("PlainConvUNet", 3)
     predictor.configuration_manager.configuration["previous_stage"] = "3d_lowres"
-    with pytest.raises(ValueError, match=r"^this model is the second stage .*\nGive a model of 3d_lowres"):
+    with pytest.raises(UserError, match=r"^this model is the second stage .*\nGive a model of 3d_lowres"):
         load_image(predictor, write_image(tmp_path, 0))
 
 
@@ -123,7 +124,7 @@ def test_cropped_voxels_have_no_category(tmp_path: Path) -> None:
 
 
 def test_dictionary_of_another_stage(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"^the stage has 8 channels, .* one with 16\.\nMake a dictionary"):
+    with pytest.raises(UserError, match=r"^the stage has 8 channels, .* one with 16\.\nMake a dictionary"):
         segment(write_image(tmp_path, 0), tmp_path, Concepts("encoder.stages.0", CENTRES))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["case_0_0000.mha", "case_0_0001.mha"]
 
@@ -132,7 +133,7 @@ def test_more_categories_than_the_writer_has_numbers(tmp_path: Path) -> None:
     predictor = make_predictor("PlainConvUNet", 3)
     predictor.plans_manager.plans["image_reader_writer"] = "SimpleITKIOWithReorient"
     concepts = Concepts(STAGE, np.ones((256, 16), np.float32))
-    with pytest.raises(ValueError, match=r"numbers up to 255, the dictionary has 256 categories\.\nMake"):
+    with pytest.raises(UserError, match=r"numbers up to 255, the dictionary has 256 categories\.\nMake"):
         segment_case(write_image(tmp_path, 0), load=lambda: predictor, concepts=concepts, output=tmp_path)
 
 
@@ -151,6 +152,6 @@ def test_more_categories_than_the_writer_has_numbers(tmp_path: Path) -> None:
 )
 def test_images_that_cannot_be_used(tmp_path: Path, channels: np.ndarray, message: str) -> None:
     case = Case("case", tuple(write_channels(tmp_path, *channels.astype(np.float32), ending=".mha")))
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         segment(case, tmp_path, Concepts(STAGE, CENTRES))
     assert not (tmp_path / "case.mha").exists()

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from nnunetv2_factorizer.concepts.training_images import training_cases
+from nnunetv2_factorizer.errors import UserError
 from tests.concepts.regions import make_predictor
 from tests.training.small_trainer import DATASET, ENDING
 
@@ -41,14 +42,14 @@ def test_training_part_and_all(folder: Path) -> None:
 
 def test_what_is_missing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     predictor = make_predictor("PlainConvUNet", 3)
-    with pytest.raises(ValueError, match=r"has 1 folds, and no fold 3\.\nGive a folder"):
+    with pytest.raises(UserError, match=r"has 1 folds, and no fold 3\.\nGive a folder"):
         training_cases(predictor, "3")
     splits(folder).write_text(json.dumps([{"train": ["a", "d"], "val": []}]))
-    with pytest.raises(FileNotFoundError, match=r"^1 images of fold 0, such as d, are not in .*\nBring them back"):
+    with pytest.raises(UserError, match=r"^1 images of fold 0, such as d, are not in .*\nBring them back"):
         training_cases(predictor, "0")
     splits(folder).unlink()
-    with pytest.raises(FileNotFoundError, match=r"splits_final\.json does not exist\.\nSet nnU-Net's variables"):
+    with pytest.raises(UserError, match=r"splits_final\.json does not exist\.\nSet nnU-Net's variables"):
         training_cases(predictor, "0")
     monkeypatch.setattr("nnunetv2.paths.nnUNet_raw", None)
-    with pytest.raises(FileNotFoundError, match=r"^nnUNet_raw is not set\.\nSet"):
+    with pytest.raises(UserError, match=r"^nnUNet_raw is not set\.\nSet"):
         training_cases(predictor, "all")

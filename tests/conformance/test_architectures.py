@@ -7,13 +7,13 @@ from dynamic_network_architectures.architectures.unet import PlainConvUNet, Resi
 from torch import nn
 
 from nnunetv2_factorizer.conformance import CASES, check_nnunet_architecture
+from nnunetv2_factorizer.families import FACTORIZER
 from nnunetv2_factorizer.network import Factorizer
-from nnunetv2_factorizer.network.variants import VARIANTS
 
 ARCHITECTURES: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
     "PlainConvUNet": (PlainConvUNet, {}),
     "ResidualEncoderUNet": (ResidualEncoderUNet, {}),
-} | {name: (Factorizer, choices) for name, choices in VARIANTS.items()}
+} | {name: (Factorizer, choices) for name, choices in FACTORIZER.variants.items()}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

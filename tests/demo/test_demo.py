@@ -13,6 +13,7 @@ from nnunetv2_factorizer.cli import demo
 from nnunetv2_factorizer.demo.figure import save_figure
 from nnunetv2_factorizer.demo.phantom import CHANNELS, SHAPE, SPACING, make_case, write_dataset
 from nnunetv2_factorizer.demo.raw_data import check_dataset, link_dataset
+from nnunetv2_factorizer.errors import UserError
 
 
 def test_lesion_regions_are_nested_and_visible() -> None:
@@ -34,7 +35,7 @@ def test_data_set_is_reproducible_and_anisotropic(tmp_path: Path) -> None:
     )
     assert np.array_equal(sitk.GetArrayViewFromImage(a), sitk.GetArrayViewFromImage(b))
     assert a.GetSpacing() == pytest.approx(SPACING[::-1])
-    with pytest.raises(FileExistsError):
+    with pytest.raises(UserError):
         write_dataset(tmp_path / "Dataset001_A", num_training=2, num_test=1)
 
 

@@ -10,8 +10,8 @@ import torch
 from nnunetv2_factorizer.doctor.checkpoint import examine
 from nnunetv2_factorizer.doctor.finding import Finding
 from nnunetv2_factorizer.ext_trainer import VARIABLE, trainers_folder
+from nnunetv2_factorizer.models.checkpoint import RECORD
 from nnunetv2_factorizer.trainers.nnUNetTrainerSwinFactorizer import nnUNetTrainerSwinFactorizer
-from nnunetv2_factorizer.training.checkpoint import RECORD
 from tests.doctor.test_pickles import Malicious
 from tests.training.small_trainer import DATASET, dataset_json, make_trainer, plans
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from nnunetv2_factorizer.doctor.pickles import EXPECTED, listed_globals
+from nnunetv2_factorizer.errors import UserError
 
 
 class Malicious:
@@ -73,14 +74,14 @@ def test_a_chain_of_calls_and_states_runs_nothing(tmp_path: Path) -> None:
 def test_damaged(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "checkpoint.pth"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"cannot be read as a checkpoint \(.*\)\nTake another copy"):
+    with pytest.raises(UserError, match=r"cannot be read as a checkpoint \(.*\)\nTake another copy"):
         listed_globals(path)
 
 
 def test_what_was_asked_for_before_the_damage_is_said(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pth"
     path.write_bytes(b"cos\nsystem\n(X\x05\x00\x00\x00false")
-    with pytest.raises(ValueError, match=r"after asking for os\.system"):
+    with pytest.raises(UserError, match=r"after asking for os\.system"):
         listed_globals(path)
 
 
@@ -88,5 +89,5 @@ def test_a_zip_that_is_none_of_pytorchs(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pth"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("readme.txt", "hello")
-    with pytest.raises(ValueError, match="a zip without a pickle"):
+    with pytest.raises(UserError, match="a zip without a pickle"):
         listed_globals(path)

@@ -19,10 +19,10 @@ NUM_PROCESSES = 2
 STRIDES = [1, 2, 2, 2, 2]
 SCALES = (1, 2, 4, 8)
 NETWORKS: dict[str, dict[str, Any]] = {
-    "low memory": {"memory": "low"},
-    "fast": {"memory": "fast"},
-    "compiled": {"memory": "low"},  # recomputes by torch.utils.checkpoint
-    "dropout": {"memory": "low", "dropout": 0.1},  # does so, too
+    "low memory": {"recompute": True},
+    "fast": {"recompute": False},
+    "compiled": {"recompute": True},  # recomputes by torch.utils.checkpoint
+    "dropout": {"recompute": True, "dropout": 0.1},  # does so, too
 }
 
 

@@ -15,13 +15,13 @@ from nnunetv2_factorizer.ext_trainer import VARIABLE, trainers_folder
 from nnunetv2_factorizer.inference.images import find_images
 from nnunetv2_factorizer.inference.labels import foreground
 from nnunetv2_factorizer.inference.model import load_model
+from nnunetv2_factorizer.models.trained import read_model, trained_network, tuned_network
 from nnunetv2_factorizer.tune.metrics import evaluate
-from nnunetv2_factorizer.tune.model import read_model, trained_network, tuned_network
 from nnunetv2_factorizer.tune.model_folder import write_model
 from nnunetv2_factorizer.tune.settings import Setting
 from tests.end_to_end.conftest import SWIN
 from tests.end_to_end.workspace import PLANS, Workspace
-from tests.export.test_model_zip import digests
+from tests.models.test_model_zip import digests
 
 STANDALONE = f"{PLANS}_ShortSwinFactorizer"
 

@@ -11,6 +11,7 @@ from dynamic_network_architectures.architectures.unet import PlainConvUNet
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.explain import components
 from nnunetv2_factorizer.explain.components import decomposed
 from nnunetv2_factorizer.explain.decomposition import component_maps
@@ -168,12 +169,12 @@ def test_layers_by_name() -> None:
 
 def test_what_cannot_be_explained() -> None:
     network = small_predictor(skip_nmf=[FIRST, "encoder.stages.2.0"]).network
-    with pytest.raises(ValueError, match=r"^encoder\.stages\.0\.0 is not factorized .*\nChoose from first.*stages\.1"):
+    with pytest.raises(UserError, match=r"^encoder\.stages\.0\.0 is not factorized .*\nChoose from first.*stages\.1"):
         select_layers(network, [FIRST])
     assert FIRST not in select_layers(network, ["all"])
     assert list(select_layers(network, ["first", "bottleneck"])) == ["encoder.stages.1.0"]
-    with pytest.raises(ValueError, match=r"^encoder\.stages\.7 is no layer of this model"):
+    with pytest.raises(UserError, match=r"^encoder\.stages\.7 is no layer of this model"):
         select_layers(network, ["encoder.stages.7"])
     unet = PlainConvUNet(1, 2, [4, 8], nn.Conv3d, 3, [1, 2], 1, 2, 1)
-    with pytest.raises(ValueError, match="is a PlainConvUNet, not a Factorizer"):
+    with pytest.raises(UserError, match="is a PlainConvUNet, not a Factorizer"):
         select_layers(unet, ["first"])

@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.explain.association import associate
 from nnunetv2_factorizer.explain.pictures import CasePictures, LayerPictures, MapPictures
 from nnunetv2_factorizer.explain.report import write_report
@@ -194,7 +195,7 @@ def test_folder_holds_a_figure_for_each_layer_and_fold_and_valid_json(report: Pa
 
 def test_an_existing_report_stays_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "report.html").write_text("mine")
-    with pytest.raises(FileExistsError, match=r"report\.html exists already.*\n.*-o"):
+    with pytest.raises(UserError, match=r"report\.html exists already.*\n.*-o"):
         write(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     assert (tmp_path / "report.html").read_text() == "mine"

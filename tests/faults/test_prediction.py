@@ -11,6 +11,7 @@ from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from numpy.typing import NDArray
 
+from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.ext_trainer import VARIABLE, trainers_folder
 from nnunetv2_factorizer.trainers.nnUNetTrainerConvFactorizer import nnUNetTrainerConvFactorizer
 from tests.faults.small_data import image, write_case
@@ -47,7 +48,7 @@ def assert_nothing_was_written(folder: Path) -> None:
 
 def test_a_missing_channel_is_an_error(predictor: nnUNetPredictor, tmp_path: Path) -> None:
     expected = r"the image has 1 channels, the model was trained on 2\.\nGive all of them, CASE_0000 to CASE_0001\."
-    with pytest.raises(ValueError, match=expected):
+    with pytest.raises(UserError, match=expected):
         predict(predictor, tmp_path, [image()])
     assert_nothing_was_written(tmp_path)
 
@@ -71,7 +72,7 @@ def test_a_case_smaller_than_a_window_is_padded(
 def test_voxels_that_are_not_finite_are_an_error(predictor: nnUNetPredictor, tmp_path: Path, value: float) -> None:
     bad = image()
     bad[3, 4, 5] = value
-    with pytest.raises(FloatingPointError, match=r"NaN or infinite voxels in channel 1"):
+    with pytest.raises(UserError, match=r"NaN or infinite voxels in channel 1"):
         predict(predictor, tmp_path, [image(), bad])
     assert_nothing_was_written(tmp_path)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from distributed import LocalCluster
 
+from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.inference import cases
 from nnunetv2_factorizer.inference.cases import map_cases
 
@@ -63,7 +64,7 @@ def test_a_worker_has_one_case_at_a_time(cluster: LocalCluster) -> None:
 @pytest.mark.parametrize("distributed", [False, True])
 def test_errors_arrive(cluster: LocalCluster, distributed: bool) -> None:
     scheduler = cluster.scheduler_address if distributed else None
-    with pytest.raises(ValueError, match="case 0"):
+    with pytest.raises(UserError, match="case 0"):
         list(map_cases(fail, range(3), scheduler=scheduler, show_progress=False))
 
 
@@ -71,14 +72,14 @@ def test_scheduler_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cases, "PATIENCE", 0.1)
     with (
         LocalCluster(n_workers=0, processes=False, dashboard_address=None) as empty,
-        pytest.raises(ConnectionError, match=r"has no workers\.\nStart some with `dask worker inproc"),
+        pytest.raises(UserError, match=r"has no workers\.\nStart some with `dask worker inproc"),
     ):
         list(map_cases(square, [1], scheduler=empty.scheduler_address, show_progress=False))
 
 
 def test_without_dask_or_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConnectionError, match=r"no Dask scheduler answers at tcp://127.0.0.1:9\.\nStart one"):
+    with pytest.raises(UserError, match=r"no Dask scheduler answers at tcp://127.0.0.1:9\.\nStart one"):
         list(map_cases(square, [1], scheduler="tcp://127.0.0.1:9", show_progress=False))
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'nnunetv2-factorizer\[dask\]'"):
+    with pytest.raises(UserError, match=r"pip install 'nnunetv2-factorizer\[dask\]'"):
         list(map_cases(square, [1], scheduler="tcp://127.0.0.1:9", show_progress=False))

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.inference.stitching import stitching
 from tests.inference.small_predictor import small_predictor
 
@@ -115,7 +116,7 @@ def test_a_full_disk_is_an_error_not_a_crash(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
     try:
-        with pytest.raises(OSError, match=os.strerror(errno.EFBIG)):
+        with pytest.raises(UserError, match=os.strerror(errno.EFBIG)):
             stitch(small_predictor(), torch.randn(2, 8, 32, 16), tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -123,6 +124,6 @@ def test_a_full_disk_is_an_error_not_a_crash(tmp_path: Path) -> None:
 
 def test_a_disk_without_room_is_noticed_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=1000))
-    with pytest.raises(OSError, match=r"^2 maps of this image need 0\.0 GiB .*\nMake room, or give"):
+    with pytest.raises(UserError, match=r"^2 maps of this image need 0\.0 GiB .*\nMake room, or give"):
         stitch(small_predictor(), torch.randn(2, 8, 16, 16), tmp_path)
     assert not list(tmp_path.iterdir())

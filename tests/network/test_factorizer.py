@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from nnunetv2_factorizer.factorization import NMF
+from nnunetv2_factorizer.families import FACTORIZER
 from nnunetv2_factorizer.network import Factorizer
-from nnunetv2_factorizer.network.variants import VARIANTS
 from tests.conftest import relative_error
 
 PAPER = {"n_stages": 5, "features_per_stage": [32, 64, 128, 256, 512], "strides": [1, 2, 2, 2, 2]}
@@ -30,7 +30,7 @@ SMALL: dict[str, Any] = {
     "patch_size": [8, 24, 16],
     "deep_supervision": True,
 }
-ALL = [*VARIANTS.values(), {"matricize": "swin", "rank": 2}, {"matricize": "swin", "memory": "fast"}]
+ALL = [*FACTORIZER.variants.values(), {"matricize": "swin", "rank": 2}, {"matricize": "swin", "recompute": False}]
 
 
 def small(**changes: Any) -> Factorizer:
@@ -63,7 +63,9 @@ def test_parameters_of_the_paper(arguments: dict[str, Any], expected: int, matri
 )
 def test_gflops_of_the_paper(arguments: dict[str, Any], matricize: str, expected: float) -> None:
     with torch.device("meta"):
-        network = Factorizer(conv_op=nn.Conv3d, matricize=matricize, deep_supervision=True, memory="fast", **arguments)
+        network = Factorizer(
+            conv_op=nn.Conv3d, matricize=matricize, deep_supervision=True, recompute=False, **arguments
+        )
         x = torch.empty(1, arguments["input_channels"], *arguments["patch_size"])
     normalised = 0
 
@@ -236,7 +238,7 @@ def test_a_list_gives_each_stage_its_own() -> None:
 
 def test_dropout_is_the_same_whatever_is_kept() -> None:
     low = small(dropout=0.5)
-    fast = small(dropout=0.5, memory="fast")
+    fast = small(dropout=0.5, recompute=False)
     fast.load_state_dict(low.state_dict())
     x = small_input()
     results = []

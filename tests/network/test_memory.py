@@ -22,8 +22,8 @@ WIDTHS, STRIDES = (16, 32, 64), (1, 2, 2)
     "choices",
     [
         {}, {"matricize": "local"}, {"matricize": "global"}, {"local_path": "depthwise"}, {"mlp_ratio": 4},
-        {"mlp_ratio": 0}, {"nmf": False}, {"rank": 2}, {"rank": 2, "solver": "mu"}, {"memory": "fast"},
-        {"memory": "fast", "local_path": "depthwise"}, {"dropout": 0.1},
+        {"mlp_ratio": 0}, {"nmf": False}, {"rank": 2}, {"rank": 2, "solver": "mu"}, {"recompute": False},
+        {"recompute": False, "local_path": "depthwise"}, {"dropout": 0.1},
     ],
 )  # fmt: skip
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_gpu_works_on_larger_portions_and_half_precision_keeps_half() -> None:
     assert step_memory(network, shape, torch.float16).kept == pytest.approx(on_gpu.kept / 2, rel=0.05)
 
 
-@pytest.mark.parametrize("choices", [{}, {"memory": "fast"}, {"memory": "fast", "local_path": "depthwise"}])
+@pytest.mark.parametrize("choices", [{}, {"recompute": False}, {"recompute": False, "local_path": "depthwise"}])
 @pytest.mark.parametrize("patch_size", [(32, 16, 24), (64, 64)])
 def test_kept_under_the_autocast_of_a_gpu(
     patch_size: tuple[int, ...], choices: dict, monkeypatch: pytest.MonkeyPatch

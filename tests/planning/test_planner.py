@@ -14,9 +14,10 @@ from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_factorizer.demo.phantom import write_dataset
+from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.network import Factorizer
 from nnunetv2_factorizer.planning import preprocess
-from nnunetv2_factorizer.planning.budget import BudgetTooSmallError, NoPlanError, peak_of_step, usable_bytes
+from nnunetv2_factorizer.planning.budget import peak_of_step, usable_bytes
 from nnunetv2_factorizer.planning.planner import FactorizerPlanner
 from nnunetv2_factorizer.planning.report import chosen
 from nnunetv2_factorizer.plans import (
@@ -119,11 +120,11 @@ def test_every_plan_fits(folder: Path, target: float, spacing: tuple[float, ...]
 
 @pytest.mark.parametrize("planner", [nnUNetPlannerFactorizerM, nnUNetPlannerFactorizerBraTS])
 def test_budget_too_small_names_the_smallest_that_would_do(folder: Path, planner: type[FactorizerPlanner]) -> None:
-    with pytest.raises(BudgetTooSmallError, match=r"nothing fits into a GPU memory target of 0\.4 GB") as error:
+    with pytest.raises(UserError, match=r"nothing fits into a GPU memory target of 0\.4 GB") as error:
         planner(DATASET, 0.4).plan_experiment()
     assert not (folder / f"{planner.default_plans_name}.json").exists()
     smallest = float(str(error.value).split("-gpu_memory_target ")[1])
-    with pytest.raises(BudgetTooSmallError):
+    with pytest.raises(UserError):
         planner(DATASET, smallest - 0.11).plan_experiment()
     assert max(peaks(planner(DATASET, smallest).plan_experiment()).values()) <= usable_bytes(smallest)
 
@@ -138,7 +139,7 @@ def test_budget_too_small_names_the_smallest_that_would_do(folder: Path, planner
 )
 def test_no_plan_has_a_reason(folder: Path, shape: tuple[int, ...], target: float, message: str) -> None:
     write_fingerprint(folder, shape=shape)
-    with pytest.raises(NoPlanError, match=message):
+    with pytest.raises(UserError, match=message):
         nnUNetPlannerFactorizerM(DATASET, target).plan_experiment()
 
 
@@ -274,10 +275,10 @@ def test_same_plans_again_are_fine_and_others_are_refused(folder: Path) -> None:
     file = folder / "nnUNetFactorizerPlans.json"
     before = file.read_text()
     nnUNetPlannerFactorizer(DATASET).plan_experiment()
-    with pytest.raises(FileExistsError, match=r"says something else about 2d, 3d_fullres\. The file was not changed"):
+    with pytest.raises(UserError, match=r"says something else about 2d, 3d_fullres\. The file was not changed"):
         nnUNetPlannerFactorizer(DATASET, matricize="local", plans_name="nnUNetFactorizerPlans").plan_experiment()
     write_fingerprint(folder, mean=7.0)
-    with pytest.raises(FileExistsError, match="foreground_intensity_properties_per_channel"):
+    with pytest.raises(UserError, match="foreground_intensity_properties_per_channel"):
         nnUNetPlannerFactorizer(DATASET).plan_experiment()
     assert file.read_text() == before
 
@@ -319,7 +320,7 @@ def test_data_of_nnunets_plans_are_never_deleted(preprocessed: tuple[Path, list[
     data, asked = preprocessed
     ExperimentPlanner(DATASET).plan_experiment()
     spoil(data, how)
-    with pytest.raises(FileExistsError, match="nnUNetv2_preprocess -d 997 -plans_name nnUNetPlans -c 3d_fullres"):
+    with pytest.raises(UserError, match="nnUNetv2_preprocess -d 997 -plans_name nnUNetPlans -c 3d_fullres"):
         run_preprocess()
     assert not asked
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.trainers.nnUNetTrainerConvFactorizer import nnUNetTrainerConvFactorizer
 from nnunetv2_factorizer.training.finite import first_non_finite_layer
 from tests.training.small_trainer import make_batch, make_trainer
@@ -27,7 +28,7 @@ def assert_stops(trainer: Any, batch: dict[str, Any], message: str) -> None:
     """The step raises `message`, and neither weights nor the optimiser are touched."""
     before = {name: weight.clone() for name, weight in trainer.network.state_dict().items()}
     steps = {int(state["step"]) for state in trainer.optimizer.state.values()}
-    with pytest.raises(FloatingPointError, match=message):
+    with pytest.raises(UserError, match=message):
         trainer.train_step(batch)
     for name, weight in trainer.network.state_dict().items():
         assert torch.equal(weight.nan_to_num(), before[name].nan_to_num()), name
@@ -72,7 +73,7 @@ def test_validation_stops_as_well(trainer: Any) -> None:
     batch["data"][0, 1] = float("nan")
     with (
         torch.no_grad(),
-        pytest.raises(FloatingPointError, match=r"the validation of epoch 1: .* case_a \(channel 1\)"),
+        pytest.raises(UserError, match=r"the validation of epoch 1: .* case_a \(channel 1\)"),
     ):
         trainer.validation_step(batch)
 

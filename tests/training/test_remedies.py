@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.trainers.nnUNetTrainerFactorizer import nnUNetTrainerFactorizer
 from nnunetv2_factorizer.trainers.nnUNetTrainerSwinFactorizer import nnUNetTrainerSwinFactorizer
 from tests.training.small_trainer import DATASET, PATCH, make_batch, make_trainer, plans
@@ -31,7 +32,7 @@ def test_an_impossible_argument_is_named_with_the_file(
 ) -> None:
     trainer = make_trainer(trainer_class, tmp_path, monkeypatch, the_plans=plans(**edited))
     file = f"{DATASET}/nnUNetFactorizerPlans.json"
-    with pytest.raises(ValueError, match=rf"{cause}.*\nMend arch_kwargs of 3d_fullres in .*{file}, or plan again\.$"):
+    with pytest.raises(UserError, match=rf"{cause}.*\nMend arch_kwargs of 3d_fullres in .*{file}, or plan again\.$"):
         trainer.initialize()
 
 
@@ -47,7 +48,7 @@ def test_a_patch_that_the_strides_do_not_divide_is_named(tmp_path: Path, monkeyp
     trainer.initialize()
     batch = make_batch()
     batch["data"] = batch["data"][..., :-1]
-    with pytest.raises(ValueError, match=r"divisible by \[2, 4, 4\] .*got \(2, 2, 8, 16, 15\)"):
+    with pytest.raises(UserError, match=r"divisible by \[2, 4, 4\] .*got \(2, 2, 8, 16, 15\)"):
         trainer.train_step(batch)
 
 
@@ -56,10 +57,10 @@ def test_plans_of_another_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     path = tmp_path / "preprocessed" / DATASET / "dataset.json"
     path.write_text(json.dumps(trainer.dataset_json | {"labels": {"background": 0, "liver": 1}}))
     expected = rf"the plans nnUNetFactorizerPlans are of {DATASET}, .*is not that of .*\nPlan this data set itself"
-    with pytest.raises(ValueError, match=expected):
+    with pytest.raises(UserError, match=expected):
         trainer.initialize()
     path.unlink()
-    with pytest.raises(ValueError, match=expected):
+    with pytest.raises(UserError, match=expected):
         trainer.initialize()
 
 

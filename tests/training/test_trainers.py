@@ -11,6 +11,7 @@ import torch
 from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
+from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.ext_trainer import trainers_folder
 from nnunetv2_factorizer.network import Factorizer
 from nnunetv2_factorizer.planning.architecture import CLASS_NAME, factorizer_kwargs
@@ -92,7 +93,7 @@ def test_plain_trainer_builds_what_the_plans_name(class_name: str) -> None:
 
 
 def test_plans_without_stages_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"some\.Transformer, whose arguments lack n_stages, .*strides"):
+    with pytest.raises(UserError, match=r"some\.Transformer, whose arguments lack n_stages, .*strides"):
         factorizer_kwargs("some.Transformer", {"conv_op": "torch.nn.Conv3d"}, [8, 8, 8])
 
 

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import torch
 
+from nnunetv2_factorizer.models.trained import TrainedModel, build_network, read_model
 from nnunetv2_factorizer.network import Factorizer
-from nnunetv2_factorizer.tune.model import TrainedModel, build_network, read_model
-from tests.export.conftest import model as folder
-from tests.export.conftest import plans as plans_of_network
-from tests.export.conftest import trainer
+from tests.models.conftest import model as folder
+from tests.models.conftest import plans as plans_of_network
+from tests.models.conftest import trainer
 
 __all__ = ["folder", "plans_of_network", "trainer"]
 

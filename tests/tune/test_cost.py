@@ -2,8 +2,8 @@
 
 from math import prod
 
+from nnunetv2_factorizer.models.trained import TrainedModel
 from nnunetv2_factorizer.tune.cost import plain_flops
-from nnunetv2_factorizer.tune.model import TrainedModel
 from tests.tune.conftest import meta_network
 
 GRIDS = 2  # of shifted windows

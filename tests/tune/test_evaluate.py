@@ -12,13 +12,14 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.inference.model import load_model
+from nnunetv2_factorizer.models.trained import TrainedModel, read_model, trained_network
 from nnunetv2_factorizer.tune import evaluate
 from nnunetv2_factorizer.tune.evaluate import Case, load_case, measure, timed_logits, validation_cases
-from nnunetv2_factorizer.tune.model import TrainedModel, read_model, trained_network
 from nnunetv2_factorizer.tune.settings import TRAINED, WITHOUT_NMF
 from nnunetv2_factorizer.tune.tuning import settings_of
-from tests.export.conftest import make_checkpoint
+from tests.models.conftest import make_checkpoint
 from tests.tune.conftest import SPACING
 
 CPU = torch.device("cpu")
@@ -66,7 +67,7 @@ def test_cases_are_those_of_each_fold(model: TrainedModel, preprocessed: Path) -
 def test_what_is_missing_is_named(model: TrainedModel, preprocessed: Path, missing: str) -> None:
     (preprocessed / missing).rename(preprocessed / "moved")
     name = missing.removesuffix(".b2nd")
-    with pytest.raises(FileNotFoundError, match=rf"{preprocessed / name} does not exist.*\nSet nnUNet_preprocessed"):
+    with pytest.raises(UserError, match=rf"{preprocessed / name} does not exist.*\nSet nnUNet_preprocessed"):
         validation_cases(model)
 
 
@@ -76,7 +77,7 @@ def test_fold_without_validation_cases(
     (folder / "fold_all").mkdir()
     torch.save(make_checkpoint(trainer, plans, "3d_fullres"), folder / "fold_all" / "checkpoint_final.pth")
     everything = read_model(folder, ["all"], "checkpoint_final.pth")
-    with pytest.raises(ValueError, match=r"fold all has no validation cases .*\nGive some of the folds 0 to 1 with -f"):
+    with pytest.raises(UserError, match=r"fold all has no validation cases .*\nGive some of the folds 0 to 1 with -f"):
         validation_cases(everything)
 
 

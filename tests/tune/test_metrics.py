@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion
 from scipy.spatial.distance import cdist
 
+from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.inference.labels import foreground
 from nnunetv2_factorizer.tune.metrics import evaluate, hd95, require_monai
 
@@ -81,5 +82,5 @@ def test_regions_are_the_union_of_their_labels() -> None:
 def test_without_monai_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     require_monai()
     monkeypatch.setitem(sys.modules, "monai.metrics", None)
-    with pytest.raises(ImportError, match=r"HD95 .*\nInstall it: pip install 'nnunetv2-factorizer\[tune\]'"):
+    with pytest.raises(UserError, match=r"HD95 .*\nInstall it: pip install 'nnunetv2-factorizer\[tune\]'"):
         require_monai()

@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from nnunetv2_factorizer.errors import UserError
+from nnunetv2_factorizer.models.checkpoint import RECORD, read_checkpoint
+from nnunetv2_factorizer.models.trained import TrainedModel, trained_network, tuned_network
 from nnunetv2_factorizer.network import Factorizer
-from nnunetv2_factorizer.training.checkpoint import RECORD, read_checkpoint
 from nnunetv2_factorizer.tune import model_folder
-from nnunetv2_factorizer.tune.model import TrainedModel, trained_network, tuned_network
 from nnunetv2_factorizer.tune.model_folder import check_free, write_model
 from nnunetv2_factorizer.tune.settings import Setting
-from tests.export.test_model_zip import digests
+from tests.models.test_model_zip import digests
 
 RANK = Setting(name="rank3_mu", sweep="rank", tick="3", description="", changes={"rank": 3, "solver": "mu"})
 NAME = "nnUNetTrainer__nnUNetPlans_ConvFactorizer_rank3_mu__3d_fullres"
@@ -49,9 +50,9 @@ def test_existing_model_is_not_touched(model: TrainedModel) -> None:
     existing = model.folder.with_name(NAME)
     existing.mkdir()
     (existing / "plans.json").write_text("mine")
-    with pytest.raises(FileExistsError, match=r"rank3_mu__3d_fullres exists and was not changed.*\nMove that model"):
+    with pytest.raises(UserError, match=r"rank3_mu__3d_fullres exists and was not changed.*\nMove that model"):
         check_free(model, [RANK])
-    with pytest.raises(FileExistsError):
+    with pytest.raises(UserError):
         write_model(model, RANK, CHECKPOINT)
     assert [path.name for path in existing.iterdir()] == ["plans.json"]
 
@@ -61,6 +62,6 @@ def test_nothing_is_left_of_a_write_that_fails(model: TrainedModel, monkeypatch:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(model_folder.shutil, "copyfile", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(UserError, match="No space left"):
         write_model(model, RANK, CHECKPOINT)
     assert [path.name for path in model.folder.parent.iterdir()] == [model.folder.name]

@@ -6,8 +6,9 @@ from pathlib import Path
 import matplotlib.image
 import pytest
 
+from nnunetv2_factorizer.errors import UserError
+from nnunetv2_factorizer.models.trained import TrainedModel
 from nnunetv2_factorizer.tune import report
-from nnunetv2_factorizer.tune.model import TrainedModel
 from nnunetv2_factorizer.tune.report import findings, front_table, prepare_folder, write_report
 from nnunetv2_factorizer.tune.settings import SWEEPS, TRAINED
 from nnunetv2_factorizer.tune.statistics import choose, pareto_front, summarise
@@ -101,13 +102,13 @@ def test_figure_has_a_panel_for_each_sweep(model: TrainedModel, tmp_path: Path) 
 
 def test_existing_report_is_not_touched(tmp_path: Path) -> None:
     (tmp_path / "tune.json").write_text("mine")
-    with pytest.raises(FileExistsError, match=r"tune\.json exists and was not changed\.\nGive another folder with -o"):
+    with pytest.raises(UserError, match=r"tune\.json exists and was not changed\.\nGive another folder with -o"):
         prepare_folder(tmp_path)
 
 
 def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OSError, match=r"file/OUT cannot be written: Not a directory\.\nGive another folder with -o"):
+    with pytest.raises(UserError, match=r"file/OUT cannot be written: Not a directory\.\nGive another folder with -o"):
         prepare_folder(tmp_path / "file" / "OUT")
     prepare_folder(tmp_path / "new" / "OUT")
     assert list((tmp_path / "new" / "OUT").iterdir()) == []

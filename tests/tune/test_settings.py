@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from nnunetv2_factorizer.tune.model import TrainedModel, trained_network, tuned_network
+from nnunetv2_factorizer.errors import UserError
+from nnunetv2_factorizer.models.trained import TrainedModel, trained_network, tuned_network
 from nnunetv2_factorizer.tune.settings import (
     ITERATIONS,
     SWEEPS,
@@ -70,12 +71,12 @@ def test_blocks_that_are_skipped_already_stay_skipped(model: TrainedModel) -> No
 
 
 def test_unknown_sweep_is_named(model: TrainedModel) -> None:
-    with pytest.raises(ValueError, match=r"'ranks' is not one of the sweeps\.\nGive some of iterations, skip"):
+    with pytest.raises(UserError, match=r"'ranks' is not one of the sweeps\.\nGive some of iterations, skip"):
         settings(model, "ranks")
 
 
 def test_network_without_nmf_has_nothing_to_tune(model: TrainedModel) -> None:
-    with pytest.raises(ValueError, match="no block of this model computes an NMF"):
+    with pytest.raises(UserError, match="no block of this model computes an NMF"):
         settings(model, "rank", nmf=False)
 
 

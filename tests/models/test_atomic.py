@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from nnunetv2_factorizer.training.atomic import new_folder, replacing
+from nnunetv2_factorizer.errors import UserError
+from nnunetv2_factorizer.models.atomic import new_folder, replacing
 
 
 def test_is_open_for_writing_when_it_is_synchronised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,7 +55,7 @@ def test_a_block_that_writes_nothing_changes_nothing(tmp_path: Path) -> None:
 
 def test_new_folder_is_there_when_it_is_complete(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "target"
-    with pytest.raises(RuntimeError, match="full"), new_folder(target) as folder:  # noqa: PT012
+    with pytest.raises(UserError, match="full"), new_folder(target) as folder:  # noqa: PT012
         (folder / "half").touch()
         raise RuntimeError("full")
     assert list((tmp_path / "deep").iterdir()) == []
@@ -62,6 +63,6 @@ def test_new_folder_is_there_when_it_is_complete(tmp_path: Path) -> None:
         (folder / "file").touch()
         assert not target.exists()
     assert [path.name for path in target.iterdir()] == ["file"]
-    with pytest.raises(FileExistsError, match=r"exists and was not changed\.\nGive another"), new_folder(target):
+    with pytest.raises(UserError, match=r"exists and was not changed\.\nGive another"), new_folder(target):
         pass
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["target"]

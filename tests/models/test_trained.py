@@ -7,9 +7,10 @@ import pytest
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+from nnunetv2_factorizer.errors import UserError
+from nnunetv2_factorizer.models.trained import TrainedModel, adapt_weights, read_model, trained_network, tuned_network
 from nnunetv2_factorizer.network import block
-from nnunetv2_factorizer.tune.model import TrainedModel, adapt_weights, read_model, trained_network, tuned_network
-from tests.export.conftest import make_checkpoint
+from tests.models.conftest import make_checkpoint
 from tests.tune.conftest import meta_network
 
 CPU = torch.device("cpu")
@@ -17,7 +18,7 @@ V0 = "encoder.stages.1.0.mixer.nmf.v0"
 
 
 def test_fold_that_is_not_there(folder: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"fold_3.checkpoint_final\.pth does not exist; .* are: 0 1\.\n"):
+    with pytest.raises(UserError, match=r"fold_3.checkpoint_final\.pth does not exist; .* are: 0 1\.\n"):
         read_model(folder, ["0", "3"], "checkpoint_final.pth")
 
 
@@ -25,7 +26,7 @@ def test_network_that_is_not_a_factorizer(folder: Path, plans: dict[str, Any]) -
     path = folder / "fold_0" / "checkpoint_final.pth"
     weights = {"trainer_name": "nnUNetTrainer"}
     torch.save(torch.load(path, weights_only=False) | weights, path)
-    with pytest.raises(ValueError, match=r"PlainConvUNet, which has no factorization\.\nGive the trainer"):
+    with pytest.raises(UserError, match=r"PlainConvUNet, which has no factorization\.\nGive the trainer"):
         read_model(folder, ["0"], "checkpoint_final.pth")
 
 
@@ -75,9 +76,9 @@ def test_new_ranks_keep_the_trained_columns(model: TrainedModel) -> None:
 
 def test_anything_else_that_does_not_fit_is_an_error(model: TrainedModel) -> None:
     trained = trained_network(model, "0", CPU).state_dict()
-    with pytest.raises(ValueError, match=r"do not fit this setting: .*mlp.* is of shape .*\nOnly num_iters, rank"):
+    with pytest.raises(UserError, match=r"do not fit this setting: .*mlp.* is of shape .*\nOnly num_iters, rank"):
         tuned_network(model, {"mlp_ratio": 1}, trained)
-    with pytest.raises(ValueError, match=r"nmf\.v0 is of shape"):
+    with pytest.raises(UserError, match=r"nmf\.v0 is of shape"):
         tuned_network(model, {"window_size": 4}, trained)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from nnunetv2_factorizer.errors import UserError
+
 
 @contextmanager
 def replacing(path: str) -> Iterator[str]:
@@ -35,7 +37,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
         FileExistsError: `folder` exists.
     """
     if folder.exists():
-        raise FileExistsError(f"{folder} exists and was not changed.\nGive another folder with -o, or delete it.")
+        raise UserError(f"{folder} exists and was not changed.", "Give another folder with -o, or delete it.")
     unfinished = folder.absolute().with_name(f".{folder.absolute().name}.{os.getpid()}.tmp")
     unfinished.mkdir(parents=True)
     try:

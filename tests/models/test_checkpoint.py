@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 import torch
 
+from nnunetv2_factorizer.errors import UserError
+from nnunetv2_factorizer.models.checkpoint import RECORD, read_checkpoint
 from nnunetv2_factorizer.trainers.nnUNetTrainerLocalFactorizer import nnUNetTrainerLocalFactorizer
 from nnunetv2_factorizer.trainers.nnUNetTrainerSwinFactorizer import (
     nnUNetTrainerSwinFactorizer,
     nnUNetTrainerSwinFactorizer_5epochs,
 )
 from nnunetv2_factorizer.training import checkpoint as module
-from nnunetv2_factorizer.training.checkpoint import RECORD, read_checkpoint
 from tests.training.small_trainer import make_batch, make_trainer, plans
 
 
@@ -132,7 +133,7 @@ def test_errors_of_the_gpu_are_not_taken_for_a_full_disk(
         raise error
 
     monkeypatch.setattr(trained.network, "state_dict", fail)
-    with pytest.raises(RuntimeError) as raised:
+    with pytest.raises(UserError) as raised:
         save(trained, tmp_path)
     assert raised.value is error
 
@@ -165,7 +166,7 @@ def test_another_variant_with_the_same_weights_is_refused(
     other.initialize()
     other.network.load_state_dict(trained.network.state_dict())  # which nnU-Net would do
     expected = r"made by nnUNetTrainerSwinFactorizer for .*: matricize is 'swin' there, 'local' here\.\nUse it with"
-    with pytest.raises(ValueError, match=expected):
+    with pytest.raises(UserError, match=expected):
         other.load_checkpoint(path)
     assert other.current_epoch == 0
 
@@ -173,7 +174,7 @@ def test_another_variant_with_the_same_weights_is_refused(
 def test_plans_that_have_changed_are_refused(trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save(trained, tmp_path)
     other = make_trainer(nnUNetTrainerSwinFactorizer, tmp_path, monkeypatch, the_plans=plans(head_dim=8))
-    with pytest.raises(ValueError, match="head_dim is 4 there, 8 here"):
+    with pytest.raises(UserError, match="head_dim is 4 there, 8 here"):
         other.load_checkpoint(path)
 
 
@@ -181,7 +182,7 @@ def test_plans_that_have_changed_are_refused(trained: Any, tmp_path: Path, monke
     "spelled_out",
     [
         {"rank": 1},
-        {"memory": "fast"},
+        {"recompute": False},
         {"window_size": [4, 4, 4]},
         {"window_size": [[4, 4, 4], 4, [4, 4, 4]], "head_dim": [4, 4, 4]},
         {"conv_op": "torch.nn.Conv3d"},
@@ -204,7 +205,7 @@ def test_one_list_is_per_stage_and_a_list_in_it_per_axis(
     path = save(first, tmp_path)
     changed = plans(window_size=[[2, 4, 4]] * 3)
     other = make_trainer(nnUNetTrainerSwinFactorizer, tmp_path, monkeypatch, the_plans=changed)
-    with pytest.raises(ValueError, match=r"window_size is \[2, 4, 4\] there, \[\[2, 4, 4\], "):
+    with pytest.raises(UserError, match=r"window_size is \[2, 4, 4\] there, \[\[2, 4, 4\], "):
         other.load_checkpoint(path)
 
 
@@ -212,7 +213,7 @@ def test_another_number_of_channels_is_refused(trained: Any, tmp_path: Path, mon
     path = save(trained, tmp_path)
     other = make_trainer(nnUNetTrainerSwinFactorizer, tmp_path, monkeypatch, channels=3)
     expected = r"encoder.stem.weight is of shape \(8, 2, 3, 3, 3\) there, \(8, 3, 3, 3, 3\) here\.\n"
-    with pytest.raises(ValueError, match=expected):
+    with pytest.raises(UserError, match=expected):
         other.load_checkpoint(path)
 
 
@@ -221,7 +222,7 @@ def test_a_newer_version_is_named(trained: Any, tmp_path: Path, monkeypatch: pyt
         newer.setattr(module, "version", lambda _: "7.8.9")
         path = save(trained, tmp_path)
     other = make_trainer(nnUNetTrainerSwinFactorizer, tmp_path, monkeypatch)
-    with pytest.raises(ValueError, match=r"made by nnunetv2-factorizer 7\.8\.9, newer .*\n.*nnunetv2-factorizer>=7\.8"):
+    with pytest.raises(UserError, match=r"made by nnunetv2-factorizer 7\.8\.9, newer .*\n.*nnunetv2-factorizer>=7\.8"):
         other.load_checkpoint(path)
 
 
@@ -231,7 +232,7 @@ def test_truncated(trained: Any, tmp_path: Path, part: float) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[: int(part * len(whole))])
     expected = r"checkpoint_latest.pth is truncated.*\nMove it away; --c then continues .* that --val needs\.$"
-    with pytest.raises(ValueError, match=expected):
+    with pytest.raises(UserError, match=expected):
         trained.load_checkpoint(str(path))
 
 
@@ -244,7 +245,7 @@ def test_a_malicious_checkpoint_does_not_run(trained: Any, tmp_path: Path, kind:
         path.write_bytes(pickle.dumps(content, protocol=2))
     else:
         torch.save(content, path, _use_new_zipfile_serialization=kind == "zip")
-    with pytest.raises(ValueError, match=r"asks for 'posix.system'.*\n") as error:
+    with pytest.raises(UserError, match=r"asks for 'posix.system'.*\n") as error:
         trained.load_checkpoint(str(path))
     assert str(error.value).endswith(f"nnUNetv2_factorizer_doctor --checkpoint {shlex.quote(str(path))}")
     assert not proof.exists()
@@ -255,7 +256,7 @@ def test_a_malicious_checkpoint_does_not_run(trained: Any, tmp_path: Path, kind:
 def test_something_else_is_named(trained: Any, tmp_path: Path) -> None:
     path = str(tmp_path / "weights.pth")
     torch.save(trained.network.state_dict(), path)
-    with pytest.raises(ValueError, match="it lacks network_weights, init_args, trainer_name"):
+    with pytest.raises(UserError, match="it lacks network_weights, init_args, trainer_name"):
         read_checkpoint(path)
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.pth"):
+    with pytest.raises(UserError, match=r"nowhere\.pth"):
         read_checkpoint(str(tmp_path / "nowhere.pth"))

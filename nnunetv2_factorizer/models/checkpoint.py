@@ -1,8 +1,10 @@
 """What a checkpoint holds: read without running any of it, and compared with the network it is to be loaded into."""
 
 import inspect
-import re
+import pickle
 import shlex
+import zipfile
+from collections import defaultdict
 from importlib.metadata import version
 from typing import Any
 
@@ -12,22 +14,30 @@ from packaging.version import Version
 from torch import nn
 
 from nnunetv2_factorizer import DISTRIBUTION
+from nnunetv2_factorizer.errors import UserError
+from nnunetv2_factorizer.installation import installed_from
 
-RECORD = "nnunetv2_factorizer"
+RECORD_KEY = "nnunetv2_factorizer"
 """The key of what we add to nnU-Net's `init_args`: the version of this package and the network's arguments."""
 
 MAKE_SCALAR = np.float64(0).__reduce__()[0]
-"""A function of numpy's, whose module is another one since numpy 2."""
+MAKE_ARRAY = np.empty(0).__reduce__()[0]
+"""Functions of numpy's, whose module is another one since numpy 2."""
 
-NUMPY_TYPES: list[Any] = [
-    (MAKE_SCALAR, "numpy.core.multiarray.scalar"),
-    (MAKE_SCALAR, "numpy._core.multiarray.scalar"),
+PLAIN_TYPES: list[Any] = [
+    *((MAKE_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+    *((MAKE_ARRAY, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
+    np.ndarray,
     np.dtype,
-    *(type(np.dtype(name)) for name in ("float16", "float32", "float64")),
+    *(dtype for dtype in vars(np.dtypes).values() if isinstance(dtype, type)),
+    *(defaultdict, dict, list, int, float, bool, str),
 ]
-"""What nnU-Net's log of losses and Dice scores needs on top of the types that PyTorch allows."""
+"""What logs hold on top of the types that PyTorch allows: numbers and arrays of numpy, and dictionaries with a default.
 
-NOT_OF_THE_WEIGHTS = ("memory", "dropout", "deep_supervision")
+More are allowed by `torch.serialization.add_safe_globals([MyType])`, before the checkpoint is read.
+"""
+
+NOT_OF_THE_WEIGHTS = ("recompute", "dropout", "deep_supervision")
 """Arguments that may differ between a training and its continuation."""
 
 KEYS = ("network_weights", "init_args", "trainer_name")
@@ -42,48 +52,56 @@ def read_checkpoint(path: str) -> dict[str, Any]:
     """Reads a checkpoint of an nnU-Net trainer onto the CPU, by `weights_only=True`.
 
     Raises:
-        ValueError: the file is damaged, is no checkpoint of nnU-Net, or holds other types than weights need.
+        UserError: the file is damaged, is no checkpoint of nnU-Net, or holds other types than weights need.
     """
-    try:
-        with torch.serialization.safe_globals(NUMPY_TYPES):
+    with torch.serialization.safe_globals(PLAIN_TYPES):
+        try:
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:  # Damaged files end in all sorts of exceptions.
-        forbidden = re.search(r"GLOBAL (\S+)", str(error))
-        if forbidden:
-            raise ValueError(
-                f"{path} asks for {forbidden[1]!r}, which no weights need, and was not loaded.\n"
-                "See what it holds, without running any of it: "
-                f"nnUNetv2_factorizer_doctor --checkpoint {shlex.quote(path)}"
+        except OSError:
+            raise
+        except Exception as error:  # Damaged files end in all sorts of exceptions.
+            if forbidden := _forbidden(path):
+                raise UserError(
+                    f"{path} asks for {', '.join(forbidden)}, which no weights need, and was not loaded.",
+                    "See what it holds, without running any of it: "
+                    f"nnUNetv2_factorizer_doctor --checkpoint {shlex.quote(path)}\n"
+                    "A harmless type of your own trainer is allowed there, by torch.serialization.add_safe_globals.",
+                ) from None
+            reason = str(error).partition("\n")[0].partition(". ")[0] or type(error).__name__
+            raise UserError(
+                f"{path} is truncated, damaged or no checkpoint ({reason}).",
+                "Move it away; --c then continues from checkpoint_latest.pth or checkpoint_best.pth where there is "
+                "one, and makes the checkpoint_final.pth that --val needs.",
             ) from None
-        reason = str(error).partition("\n")[0].partition(". ")[0] or type(error).__name__
-        raise ValueError(
-            f"{path} is truncated, damaged or no checkpoint ({reason}).\n"
-            "Move it away; --c then continues from checkpoint_latest.pth or checkpoint_best.pth where there is one, "
-            "and makes the checkpoint_final.pth that --val needs."
-        ) from None
     missing = [key for key in KEYS if not isinstance(checkpoint, dict) or key not in checkpoint]
     if missing:
-        raise ValueError(
-            f"{path} is no checkpoint of an nnU-Net training: it lacks {', '.join(missing)}.\n"
-            "Give a checkpoint_final.pth, checkpoint_best.pth or checkpoint_latest.pth from a fold's folder."
+        raise UserError(
+            f"{path} is no checkpoint of an nnU-Net training: it lacks {', '.join(missing)}.",
+            "Give a checkpoint_final.pth, checkpoint_best.pth or checkpoint_latest.pth from a fold's folder.",
         )
     return checkpoint
+
+
+def _forbidden(path: str) -> list[str]:
+    """What a sound checkpoint asks for that is not allowed; nothing where it cannot be told."""
+    try:
+        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+    except (ValueError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile):
+        return []
 
 
 def check_version(checkpoint: dict[str, Any], path: str) -> None:
     """Checks that a checkpoint was not made by a version of this package newer than the one installed.
 
     Raises:
-        ValueError: it was.
+        UserError: it was.
     """
     installed = version(DISTRIBUTION)
-    made_by = checkpoint["init_args"].get(RECORD, {}).get("version", installed)
+    made_by = checkpoint["init_args"].get(RECORD_KEY, {}).get("version", installed)
     if Version(made_by) > Version(installed):
-        raise ValueError(
-            f"{path} was made by {DISTRIBUTION} {made_by}, newer than the {installed} installed here.\n"
-            f"Install that version: pip install '{DISTRIBUTION}>={made_by}'"
+        raise UserError(
+            f"{path} was made by {DISTRIBUTION} {made_by}, newer than the {installed} installed here.",
+            f"Install that version in place of {installed_from()}.",
         )
 
 
@@ -97,17 +115,17 @@ def check_fit(checkpoint: dict[str, Any], path: str, network: nn.Module, archite
         architecture: class and arguments of the network, as in a configuration of the plans.
 
     Raises:
-        ValueError: it was made for another network.
+        UserError: it was made for another network.
     """
-    there = checkpoint["init_args"].get(RECORD, {}).get("architecture")
+    there = checkpoint["init_args"].get(RECORD_KEY, {}).get("architecture")
     difference = _different_argument(there, architecture, type(network))
     difference = difference or different_weight(checkpoint["network_weights"], network.state_dict())
     if difference:
         arguments = checkpoint["init_args"]
-        raise ValueError(
+        raise UserError(
             f"{path} (made by {checkpoint['trainer_name']} for {arguments['plans']['dataset_name']}, "
-            f"{arguments['configuration']}) does not fit this network: {difference}.\n"
-            "Use it with the trainer, the data set and the plans it was made with, or train anew in another folder."
+            f"{arguments['configuration']}) does not fit this network: {difference}.",
+            "Use it with the trainer, the data set and the plans it was made with, or train anew in another folder.",
         )
 
 

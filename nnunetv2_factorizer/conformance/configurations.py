@@ -10,7 +10,7 @@ KW_REQUIRES_IMPORT = ("conv_op", "norm_op", "dropout_op", "nonlin")
 
 
 @dataclass(frozen=True)
-class Case:
+class Configuration:
     """A configuration: `patch_size` in voxels, `strides` and `kernel_sizes` of each stage, one number an axis."""
 
     name: str
@@ -20,19 +20,19 @@ class Case:
 
 
 # Strides and kernel sizes are those that nnU-Net derives for 1 mm, and for slices 3 mm apart.
-CASES = (
-    Case("2d", (16, 16), ((1, 1), (2, 2), (2, 2)), ((3, 3),) * 3),
-    Case("3d", (16, 16, 16), ((1, 1, 1), (2, 2, 2), (2, 2, 2)), ((3, 3, 3),) * 3),
-    Case("3d_anisotropic", (8, 16, 16), ((1, 1, 1), (1, 2, 2), (2, 2, 2)), ((1, 3, 3), (3, 3, 3), (3, 3, 3))),
+CONFIGURATIONS = (
+    Configuration("2d", (16, 16), ((1, 1), (2, 2), (2, 2)), ((3, 3),) * 3),
+    Configuration("3d", (16, 16, 16), ((1, 1, 1), (2, 2, 2), (2, 2, 2)), ((3, 3, 3),) * 3),
+    Configuration("3d_anisotropic", (8, 16, 16), ((1, 1, 1), (1, 2, 2), (2, 2, 2)), ((1, 3, 3), (3, 3, 3), (3, 3, 3))),
 )
 
 
-def planned_arch_kwargs(case: Case) -> dict[str, Any]:
+def planned_arch_kwargs(configuration: Configuration) -> dict[str, Any]:
     """All arguments that nnU-Net's planners write for one network or another, and `patch_size`; 8 channels and up."""
-    n_stages = len(case.strides)
-    conv_op = convert_dim_to_conv_op(len(case.patch_size))
+    n_stages = len(configuration.strides)
+    conv_op = convert_dim_to_conv_op(len(configuration.patch_size))
     norm_op = get_matching_instancenorm(conv_op)
-    return fixed_by(case) | {
+    return fixed_by(configuration) | {
         "features_per_stage": [8 * 2**stage for stage in range(n_stages)],
         "conv_op": f"{conv_op.__module__}.{conv_op.__name__}",
         "n_conv_per_stage": [2] * n_stages,
@@ -48,11 +48,11 @@ def planned_arch_kwargs(case: Case) -> dict[str, Any]:
     }
 
 
-def fixed_by(case: Case) -> dict[str, Any]:
-    """The arguments that say what the case is; with others it would be another case."""
+def fixed_by(configuration: Configuration) -> dict[str, Any]:
+    """The arguments that say what the configuration is; with others it would be another configuration."""
     return {
-        "n_stages": len(case.strides),
-        "strides": [list(stride) for stride in case.strides],
-        "kernel_sizes": [list(size) for size in case.kernel_sizes],
-        "patch_size": list(case.patch_size),
+        "n_stages": len(configuration.strides),
+        "strides": [list(stride) for stride in configuration.strides],
+        "kernel_sizes": [list(size) for size in configuration.kernel_sizes],
+        "patch_size": list(configuration.patch_size),
     }

@@ -13,10 +13,11 @@ import pytest
 import torch
 
 from nnunetv2_factorizer.cli import export as command
+from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.export import model_zip
-from nnunetv2_factorizer.export.model_zip import export_models
-from nnunetv2_factorizer.training.checkpoint import NUMPY_TYPES
-from tests.export.conftest import CONV
+from nnunetv2_factorizer.models.checkpoint import NUMPY_TYPES
+from nnunetv2_factorizer.models.model_zip import export_models
+from tests.models.conftest import CONV
 
 TARGET = "Dataset994_Export/nnUNetTrainer__nnUNetPlans_ConvFactorizer__3d_fullres"
 
@@ -53,13 +54,13 @@ def test_zip_holds_the_model_and_the_training_is_not_touched(model: Path, tmp_pa
 def test_existing_zip_is_not_overwritten(model: Path, tmp_path: Path) -> None:
     output = tmp_path / "model.zip"
     output.write_text("mine")
-    with pytest.raises(FileExistsError, match=r"model\.zip exists and was not changed\. Give another file with -o"):
+    with pytest.raises(UserError, match=r"model\.zip exists and was not changed\. Give another file with -o"):
         export_models([model], output, ["0"], ["checkpoint_final.pth"])
     assert output.read_text() == "mine"
 
 
 def test_missing_fold_is_named_with_those_that_are_there(model: Path, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"fold_2.checkpoint_final\.pth does not exist; .* are: 0 1\."):
+    with pytest.raises(UserError, match=r"fold_2.checkpoint_final\.pth does not exist; .* are: 0 1\."):
         export_models([model], tmp_path / "model.zip", ["0", "2"], ["checkpoint_final.pth"])
 
 
@@ -72,7 +73,7 @@ def test_nothing_is_left_of_an_export_that_fails(model: Path, tmp_path: Path, mo
             raise error
 
     monkeypatch.setattr(model_zip, "check_predictions", check)
-    with pytest.raises(ValueError, match="would predict something else"):
+    with pytest.raises(UserError, match="would predict something else"):
         export_models([model], tmp_path / "model.zip", ["0", "1"], ["checkpoint_final.pth"])
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
 
@@ -88,7 +89,7 @@ def test_checkpoint_that_would_run_something_is_refused(
     model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     torch.save({"network_weights": Command()}, model / "fold_0" / "checkpoint_final.pth")
-    with pytest.raises(ValueError, match=r"checkpoint_final\.pth asks for .*print"):
+    with pytest.raises(UserError, match=r"checkpoint_final\.pth asks for .*print"):
         export_models([model], tmp_path / "model.zip", ["0"], ["checkpoint_final.pth"])
     assert "must not run" not in capfd.readouterr().out
 

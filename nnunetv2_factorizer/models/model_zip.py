@@ -14,19 +14,20 @@ from nnunetv2.utilities.file_path_utilities import (
 )
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
-from nnunetv2_factorizer import DISTRIBUTION
-from nnunetv2_factorizer.export.standalone import (
+from nnunetv2_factorizer.errors import UserError
+from nnunetv2_factorizer.installation import installed_from
+from nnunetv2_factorizer.models.atomic import replacing
+from nnunetv2_factorizer.models.checkpoint import read_checkpoint
+from nnunetv2_factorizer.models.folders import require_checkpoint
+from nnunetv2_factorizer.models.standalone import (
     STOCK_TRAINER,
     check_predictions,
     origin,
     standalone_checkpoint,
     standalone_plans,
 )
-from nnunetv2_factorizer.inference.model import require_checkpoint
-from nnunetv2_factorizer.training.atomic import replacing
-from nnunetv2_factorizer.training.checkpoint import read_checkpoint
 
-RECORD = "factorizer_export.json"
+ORIGIN = "factorizer_export.json"
 FOLD_FILES = ("progress.png", "network_architecture.pdf", "validation/summary.json")
 CROSSVAL_FILES = ("summary.json", "postprocessing.pkl", "postprocessing.json")
 MODEL_FILES = ("dataset.json", "dataset_fingerprint.json")
@@ -45,12 +46,10 @@ def export_models(
         checkpoint_names: of each fold.
 
     Raises:
-        FileExistsError: `output` exists.
-        FileNotFoundError: a fold or a checkpoint is missing.
-        ValueError: the exported model would not predict the same.
+        UserError: `output` exists, a fold or a checkpoint is missing, or the exported model would not predict the same.
     """
     if output.exists():
-        raise FileExistsError(f"{output} exists and was not changed. Give another file with -o, or delete it.")
+        raise UserError(f"{output} exists and was not changed.", "Give another file with -o, or delete it.")
     with replacing(str(output)) as unfinished, zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as archive:
         exported = [_add_model(archive, folder, folds, checkpoint_names) for folder in model_folders]
     return exported
@@ -65,14 +64,14 @@ def _add_model(archive: zipfile.ZipFile, folder: Path, folds: Sequence[str], che
     configuration = first["init_args"]["configuration"]
     identifier = convert_trainer_plans_config_to_identifier(STOCK_TRAINER, standalone["plans_name"], configuration)
     target = f"{plans['dataset_name']}/{identifier}"
-    record = origin(trainer, plans) | {"install": f"pip install {DISTRIBUTION}"}
+    record = origin(trainer, plans) | {"installed": installed_from()}
     for path in paths:
         checkpoint = read_checkpoint(str(path))
         check_predictions(checkpoint, trainer, plans, standalone, dataset_json)
         buffer = io.BytesIO()
         torch.save(standalone_checkpoint(checkpoint, standalone, record), buffer)
         archive.writestr(f"{target}/{path.parent.name}/{path.name}", buffer.getbuffer())
-    for name, content in (("plans.json", standalone), (RECORD, record)):
+    for name, content in (("plans.json", standalone), (ORIGIN, record)):
         archive.writestr(f"{target}/{name}", json.dumps(content, indent=4))
     for name in _unchanged_files(folder, folds):
         archive.write(folder / name, f"{target}/{name}")

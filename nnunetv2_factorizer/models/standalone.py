@@ -5,19 +5,17 @@ At inference nnU-Net asks the trainer for nothing but the network. Plans that na
 
 from copy import deepcopy
 from importlib.metadata import version
-from inspect import Parameter, signature
 from typing import Any
 
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
-from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import Tensor
 
 from nnunetv2_factorizer import DISTRIBUTION
-from nnunetv2_factorizer.network import Factorizer
-from nnunetv2_factorizer.planning.architecture import CLASS_NAME, factorizer_kwargs
-from nnunetv2_factorizer.training import AnyPlansFactorizerTrainer
+from nnunetv2_factorizer.errors import UserError
+from nnunetv2_factorizer.families import as_architecture, family_of
 
 STOCK_TRAINER = nnUNetTrainer.__name__
 
@@ -49,10 +47,10 @@ def standalone_plans(plans: dict[str, Any], trainer: type[nnUNetTrainer]) -> dic
 
     Args:
         plans: those of the training, which are not changed.
-        trainer: a Factorizer trainer that builds its own network, or any that builds what the plans name.
+        trainer: one that says what it builds, or any that builds what the plans name.
 
     Raises:
-        ValueError: the trainer builds a Factorizer for a network that does not say what a U-shape needs to know.
+        UserError: the trainer builds a network of a family for one that does not say what that needs to know.
     """
     manager = PlansManager(deepcopy(plans))
     standalone = deepcopy(plans)
@@ -60,21 +58,20 @@ def standalone_plans(plans: dict[str, Any], trainer: type[nnUNetTrainer]) -> dic
     for name in manager.available_configurations:
         # With inherited settings resolved: a configuration may have the network of another, but its own patch size.
         configuration = manager.get_configuration(name)
-        class_name = configuration.network_arch_class_name
-        if issubclass(trainer, AnyPlansFactorizerTrainer):
-            kwargs = factorizer_kwargs(
-                class_name, configuration.network_arch_init_kwargs, configuration.patch_size, **trainer.choices
-            )
-        elif class_name == CLASS_NAME:
-            kwargs = configuration.network_arch_init_kwargs
-        else:
-            continue
-        standalone["configurations"][name]["architecture"] = {
-            "network_class_name": CLASS_NAME,
-            "arch_kwargs": _defaults() | kwargs,
-            "_kw_requires_import": [],
-        }
+        architecture = _architecture(trainer, configuration)
+        family = family_of(architecture["network_class_name"])
+        if family is not None:
+            kwargs = family.defaults | architecture["arch_kwargs"]  # another version may have other defaults
+            standalone["configurations"][name]["architecture"] = as_architecture(family, kwargs)
     return standalone
+
+
+def _architecture(trainer: type[nnUNetTrainer], configuration: ConfigurationManager) -> dict[str, Any]:
+    """What the trainer builds, by what it says of itself (`training.Guard.architecture_of`) or by the plans."""
+    if hasattr(trainer, "architecture_of"):
+        return trainer.architecture_of(configuration)
+    architecture: dict[str, Any] = configuration.configuration["architecture"]
+    return architecture
 
 
 def standalone_checkpoint(checkpoint: dict[str, Any], plans: dict[str, Any], record: dict[str, str]) -> dict[str, Any]:
@@ -110,16 +107,16 @@ def check_predictions(
         dataset_json: of the training.
 
     Raises:
-        ValueError: the weights do not fit one of the networks, or the logits differ.
+        UserError: the weights do not fit one of the networks, or the logits differ.
     """
     configuration = checkpoint["init_args"]["configuration"]
     original = _logits(checkpoint, trainer, plans, dataset_json)
     exported = _logits(checkpoint, nnUNetTrainer, standalone, dataset_json)
     if not torch.equal(original, exported):
-        raise ValueError(
+        raise UserError(
             f"plans cannot name the network that {trainer.__name__} builds for {configuration}: the exported model "
-            "would predict something else. Nothing was written. Use nnUNetv2_export_model_to_zip, and give your "
-            "trainer along with the model."
+            "would predict something else. Nothing was written.",
+            "Use nnUNetv2_export_model_to_zip, and give your trainer along with the model.",
         )
 
 
@@ -137,18 +134,12 @@ def _logits(
     try:
         network.load_state_dict(checkpoint["network_weights"])
     except RuntimeError as error:
-        raise ValueError(
+        raise UserError(
             f"the weights do not fit the network that {trainer.__name__} builds from the plans {manager.plans_name}: "
-            f"{error}\nNothing was written. Export with the versions and settings that the model was trained with."
+            f"{error}",
+            "Nothing was written. Export with the versions and settings that the model was trained with.",
         ) from error
     generator = torch.Generator().manual_seed(0)
     patch = torch.randn(1, num_input_channels, *configuration.patch_size, generator=generator)
     with torch.inference_mode():
         return network.eval()(patch)
-
-
-def _defaults() -> dict[str, Any]:
-    """The arguments of a `Factorizer` that may be left out: another version may have other defaults."""
-    parameters = signature(Factorizer).parameters.values()
-    defaults = {p.name: p.default for p in parameters if p.default is not Parameter.empty}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in defaults.items()}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nnunetv2_factorizer.planning.windows import windows_and_heads
+from nnunetv2_factorizer.network.windows import windows_and_heads
 
 ONES = [(1, 1, 1)]
 

@@ -8,7 +8,8 @@ import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from nnunetv2_factorizer.export.standalone import (
+from nnunetv2_factorizer.errors import UserError
+from nnunetv2_factorizer.models.standalone import (
     check_predictions,
     standalone_checkpoint,
     standalone_name,
@@ -16,7 +17,7 @@ from nnunetv2_factorizer.export.standalone import (
 )
 from nnunetv2_factorizer.network import Factorizer
 from nnunetv2_factorizer.planning.architecture import CLASS_NAME, factorizer_kwargs
-from tests.export.conftest import DATASET, make_checkpoint
+from tests.models.conftest import DATASET, make_checkpoint
 
 
 @pytest.mark.parametrize(
@@ -96,12 +97,12 @@ def test_trainer_that_plans_cannot_express_is_refused(trainer: type[nnUNetTraine
             return network
 
     checkpoint = make_checkpoint(Own, plans, "3d_fullres")
-    with pytest.raises(ValueError, match="plans cannot name the network that Own builds for 3d_fullres"):
+    with pytest.raises(UserError, match="plans cannot name the network that Own builds for 3d_fullres"):
         check_predictions(checkpoint, Own, plans, standalone_plans(plans, Own), DATASET)
 
 
 def test_weights_of_another_network_are_refused(trainer: type[nnUNetTrainer], plans: dict[str, Any]) -> None:
     checkpoint = make_checkpoint(trainer, plans, "3d_fullres")
     del checkpoint["network_weights"]["encoder.stem.weight"]
-    with pytest.raises(ValueError, match=r"weights do not fit the network that nnUNetTrainerConvFactorizer builds"):
+    with pytest.raises(UserError, match=r"weights do not fit the network that nnUNetTrainerConvFactorizer builds"):
         check_predictions(checkpoint, trainer, plans, standalone_plans(plans, trainer), DATASET)

@@ -1,1 +1,0 @@
-"""A trained Factorizer as a model that stock nnU-Net installs and runs."""
