@@ -6,9 +6,8 @@ export, doctor, conformance tests, trainers and benchmarks ask for it here.
 
 import pydoc
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from inspect import Parameter, signature
-from types import MappingProxyType
 from typing import Any
 
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
@@ -35,7 +34,7 @@ class Family:
     """Whether `patch_size` is one of its arguments."""
     kw_requires_import: tuple[str, ...] = ()
     """Those of its arguments that are dotted names, which nnU-Net resolves before it calls the constructor."""
-    variants: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Name to the arguments that make it. A variant is tested (`tests/conformance`) by standing here."""
 
     @property

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from nnunetv2_factorizer.factorization import NMF, GlobalMatricize, LocalMatricize, ShiftedWindowMatricize, mix
 from nnunetv2_factorizer.network.layers import MLP, ChannelLayerNorm, PointwiseLinear
-from nnunetv2_factorizer.network.recompute import Rows, recomputed
+from nnunetv2_factorizer.network.recompute import Chunks, Rows, recomputed, voxel_chunks
 from nnunetv2_factorizer.network.settings import BlockSettings
 
 
@@ -52,8 +52,8 @@ class FactorizerBlock(nn.Module):
     With `mlp_ratio=0` the MLP is left out, another of its ablations.
     """
 
-    chunks_of: str | None = None
-    """The type of the device whose chunks are worked on, in place of the one that the block is on."""
+    chunks: Chunks = staticmethod(voxel_chunks)
+    """How much is recomputed at a time; the memory model counts with those of another machine."""
 
     def __init__(self, settings: BlockSettings) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class FactorizerBlock(nn.Module):
         channels_last = [volume.movedim(1, -1) for volume in volumes]
         voxels = [volume.flatten(0, -2) for volume in channels_last]
         deterministic = not (self.training and self.dropout > 0)
-        result = recomputed(function, modules, *voxels, deterministic=deterministic, device_type=self.chunks_of)
+        result = recomputed(function, modules, *voxels, deterministic=deterministic, chunks=self.chunks)
         return result.view(*channels_last[0].shape[:-1], -1).movedim(-1, 1)
 
 

@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -21,6 +22,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from nnunetv2_factorizer.factorization.mixing import CHUNKS_ALIVE, workspace_bytes
+from nnunetv2_factorizer.factorization.working_set import VOXEL_NUMBERS, row_chunks
+from nnunetv2_factorizer.network.block import FactorizerBlock
+from nnunetv2_factorizer.network.u_shape import Decoder
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,8 @@ def step_memory(
     with FakeTensorMode(), autocast, _LiveBytes(device_type) as live:
         network = _fake(network)
         for module in network.modules():
-            if hasattr(module, "chunks_of"):  # fake tensors are on the CPU: without a GPU none have a backward pass
-                setattr(module, "chunks_of", device_type)  # noqa: B010
+            if isinstance(module, FactorizerBlock | Decoder):
+                module.chunks = partial(_first_chunks, device_type)
         states = [torch.empty_like(p) for p in network.parameters() for _ in range(2)]
         x = torch.empty(*input_shape)
         kept = 0
@@ -98,6 +102,15 @@ def _loss(logits: Tensor) -> Tensor:
     onehot = torch.zeros_like(logits, dtype=torch.bool).scatter_(1, target, True)
     dice = (logits.float().softmax(1) * onehot).mean()
     return functional.cross_entropy(logits.float(), target[:, 0]) - dice
+
+
+def _first_chunks(device_type: str, rows: Tensor) -> list[slice]:
+    """Two of the device's: the second is worked on while the result of the first is there, and so is each after it.
+
+    Fake tensors have no numbers that could be wrong. They are on the CPU: without a GPU, those of one have no backward
+    pass.
+    """
+    return row_chunks(rows, VOXEL_NUMBERS, device_type)[:2]
 
 
 def _fake(network: nn.Module) -> nn.Module:

@@ -16,13 +16,21 @@ from nnunetv2_factorizer.factorization.working_set import VOXEL_NUMBERS, row_chu
 Rows = Callable[..., Tensor]
 """Maps tensors `(rows, ..., C_i)` to one of `(rows, ..., C)`, each row on its own."""
 
+Chunks = Callable[[Tensor], list[slice]]
+"""Cuts the rows of a tensor `(rows, ..., C)`."""
+
+
+def voxel_chunks(rows: Tensor) -> list[slice]:
+    """Chunks of the size that suits the device."""
+    return row_chunks(rows, VOXEL_NUMBERS)
+
 
 def recomputed(
     function: Rows,
     modules: Sequence[nn.Module],
     *inputs: Tensor,
     deterministic: bool = True,
-    device_type: str | None = None,
+    chunks: Chunks = voxel_chunks,
 ) -> Tensor:
     """`function(*inputs)`, keeping nothing but the inputs for the backward pass.
 
@@ -31,7 +39,7 @@ def recomputed(
         modules: whose parameters get a gradient.
         *inputs: `(rows, ..., C_i)`, the same number of rows each.
         deterministic: whether `function` gives the same every time, as dropout does not.
-        device_type: whose chunks are worked on, default those of the device that the inputs are on.
+        chunks: slices of the rows that are worked on one after another, all of them together.
 
     Raises:
         RuntimeError: in the backward pass, `function` has a parameter that is in none of the `modules`.
@@ -42,19 +50,19 @@ def recomputed(
     if torch.compiler.is_compiling() or torch.jit.is_tracing() or not deterministic:  # for inference only
         return function(*inputs)
     parameters = [parameter for module in modules for parameter in module.parameters()]
-    result = _Recomputed.apply(function, device_type, len(inputs), *inputs, *parameters)
+    result = _Recomputed.apply(function, chunks, len(inputs), *inputs, *parameters)
     return result
 
 
 class _Recomputed(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, function: Rows, device_type: str | None, num_inputs: int, *tensors: Tensor) -> Tensor:
+    def forward(ctx: Any, function: Rows, chunks: Chunks, num_inputs: int, *tensors: Tensor) -> Tensor:
         inputs = tensors[:num_inputs]
-        ctx.function, ctx.device_type, ctx.parameters = function, device_type, tensors[num_inputs:]
+        ctx.function, ctx.chunks, ctx.parameters = function, chunks, tensors[num_inputs:]
         ctx.autocast = _autocast_state(inputs[0].device.type)
         ctx.save_for_backward(*inputs)
         result = None
-        for chunk in row_chunks(inputs[0], VOXEL_NUMBERS, device_type):
+        for chunk in chunks(inputs[0]):
             part = function(*(x[chunk] for x in inputs))
             if result is None:
                 result = part.new_empty(len(inputs[0]), *part.shape[1:])
@@ -75,7 +83,7 @@ class _Recomputed(torch.autograd.Function):
             return _in_place_of(ctx, torch.autograd.grad(result, [*variables, *trained], grad, create_graph=True))
         input_grads = [torch.empty_like(x) if w else None for x, w in zip(inputs, wanted, strict=True)]
         sums = [torch.zeros_like(p) for p in trained]
-        for number, chunk in enumerate(row_chunks(inputs[0], VOXEL_NUMBERS, ctx.device_type)):
+        for number, chunk in enumerate(ctx.chunks(inputs[0])):
             leaves = [x[chunk].detach().requires_grad_(w) for x, w in zip(inputs, wanted, strict=True)]
             with torch.enable_grad(), torch.autocast(**ctx.autocast):
                 part = ctx.function(*leaves)

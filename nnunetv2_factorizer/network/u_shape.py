@@ -9,7 +9,7 @@ from torch.nn import functional
 from nnunetv2_factorizer.factorization import resize
 from nnunetv2_factorizer.network.block import FactorizerBlock
 from nnunetv2_factorizer.network.layers import PointwiseLinear
-from nnunetv2_factorizer.network.recompute import recomputed
+from nnunetv2_factorizer.network.recompute import Chunks, recomputed, voxel_chunks
 from nnunetv2_factorizer.network.settings import TRANSPOSED, BlockSettings
 
 
@@ -70,7 +70,7 @@ class Decoder(nn.Module):
     Submodules are in the order of computation, lowest resolution first, as in nnU-Net's own decoders.
     """
 
-    chunks_of: str | None = None
+    chunks: Chunks = staticmethod(voxel_chunks)
     """As in `FactorizerBlock`."""
 
     def __init__(
@@ -132,7 +132,7 @@ class Decoder(nn.Module):
         size = skip.shape
         skip, low = skip.flatten(0, 1).unflatten(0, (-1, stride)), low.flatten(0, 1)
         if recompute:
-            merged = recomputed(merge, (upsampling, adapter), skip, low, device_type=self.chunks_of)
+            merged = recomputed(merge, (upsampling, adapter), skip, low, chunks=self.chunks)
         else:
             merged = merge(skip, low)
         return merged.view(*size[:-1], -1).movedim(-1, 1)

@@ -46,8 +46,8 @@ def test_plain_network_is_the_published_one(matricize: str) -> None:
 def test_the_network_is_the_plain_one(
     matricize: str, memory: str, compiled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(working_set.STRETCH_NUMBERS, "cpu", 2**11)  # several stretches, several chunks
-    monkeypatch.setitem(working_set.CHUNK_NUMBERS, "cpu", 2**11)
+    monkeypatch.setitem(working_set.VOXEL_NUMBERS, "cpu", 2**11)  # several chunks of each
+    monkeypatch.setitem(working_set.WINDOW_NUMBERS, "cpu", 2**11)
     plain = ReferenceFactorizer(2, 3, [8, 16], [16, 24, 16], matricize, window=4, head_dim=4, num_heads=1)
     network = Factorizer(
         2, 3, 2, [8, 16], nn.Conv3d, [1, 2], matricize=matricize, window_size=4, head_dim=4,

@@ -34,7 +34,7 @@ def test_another_spacing_gets_data_of_its_own(phantom: Workspace) -> None:
     phantom.run(
         "nnUNetv2_factorizer_plan_and_preprocess", "-d", "998", "-c", "3d_fullres", "-np", "1",
         "-overwrite_target_spacing", "6", "6", "6", "-overwrite_plans_name", "Coarse",
-        "-pl", "nnUNetPlannerFactorizerM",
+        "-pl", "nnUNetPlannerConvFactorizerM",
     )  # fmt: skip
     plan = phantom.plans("Coarse")["configurations"]["3d_fullres"]
     assert plan["spacing"] == [6, 6, 6]

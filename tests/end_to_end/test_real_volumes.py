@@ -34,8 +34,8 @@ def workspace_of(name: str, tmp_path: Path) -> Workspace:
 @pytest.mark.parametrize(
     ("name", "planner", "target", "patch_size"),
     [
-        ("Dataset022_ISLES22", "nnUNetPlannerFactorizerISLES", "8", [64, 64, 64]),
-        ("Dataset030_MSLesion", "nnUNetPlannerFactorizerM", "2", None),
+        ("Dataset022_ISLES22", "nnUNetPlannerSwinFactorizerISLES", "8", [64, 64, 64]),
+        ("Dataset030_MSLesion", "nnUNetPlannerConvFactorizerM", "2", None),
     ],
 )
 def test_plan_train_predict(tmp_path: Path, name: str, planner: str, target: str, patch_size: list[int] | None) -> None:

@@ -66,7 +66,7 @@ def cases(draw: st.DrawFn) -> tuple[Tensor, str, tuple[int, ...], int, int]:
 def test_is_the_plain_formulation(case: tuple[Tensor, str, tuple[int, ...], int, int]) -> None:
     x, kind, window, head_dim, chunk_numbers = case
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(working_set.CHUNK_NUMBERS, "cpu", chunk_numbers)
+        patch.setitem(working_set.WINDOW_NUMBERS, "cpu", chunk_numbers)
         actual, expected = both(x, kind, window, head_dim)
     for a, e in zip(actual, expected, strict=True):
         torch.testing.assert_close(a, e, rtol=1e-7, atol=1e-9)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nnunetv2_factorizer.factorization import ShiftedWindowMatricize
-from nnunetv2_factorizer.factorization.windows import axis_runs, chunks
+from nnunetv2_factorizer.factorization.windows import axis_runs, window_chunks
 
 
 @st.composite
@@ -29,7 +29,7 @@ def test_chunks_copy_what_padding_and_rolling_would(case: tuple[tuple[int, ...],
         matrices = torch.zeros(shape[0] * number, *window, 2)
         seen = torch.zeros(*shape, 2)
         start = 0
-        for chunk in chunks(shape, window, shifted, max_windows):
+        for chunk in window_chunks(shape, window, shifted, max_windows):
             assert len(chunk) <= max(max_windows, ceil(shape[-1] / window[-1]))
             part = matrices[start : start + len(chunk)]
             start += len(chunk)

@@ -267,8 +267,9 @@ def test_forward_is_deterministic() -> None:
 
 def test_names_that_nnunet_and_nnssl_look_for() -> None:
     network = small()
-    for key in (network.key_to_encoder, network.key_to_stem, network.key_to_lpe):
+    for key in (network.key_to_encoder, network.key_to_stem):
         assert isinstance(network.get_submodule(key), nn.Module)
+    assert isinstance(network.get_parameter(network.key_to_lpe), nn.Parameter)
     assert all(network.get_submodule(key).weight.shape[1] == 1 for key in network.keys_to_in_proj)
     assert any(".seg_layers." in key for key in network.state_dict())
     assert network.apply(network.initialize) is network

@@ -1,4 +1,4 @@
-"""Recomputed layers give what the layers give, in stretches of any length, and keep nothing but their inputs."""
+"""Recomputed layers give what the layers give, in chunks of any length, and keep nothing but their inputs."""
 
 import pytest
 import torch
@@ -21,13 +21,13 @@ class Layers(nn.Module):
         return x + self.mlp(self.norm(y))
 
 
-@pytest.mark.parametrize("stretch_numbers", [1, 100, 2**18])
+@pytest.mark.parametrize("chunk_numbers", [1, 100, 2**18])
 @pytest.mark.parametrize("wanted", [(True, True), (True, False), (False, False)])
 @pytest.mark.parametrize("frozen", [False, True])
 def test_same_output_and_gradients(
-    stretch_numbers: int, wanted: tuple[bool, bool], frozen: bool, monkeypatch: pytest.MonkeyPatch
+    chunk_numbers: int, wanted: tuple[bool, bool], frozen: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(working_set.STRETCH_NUMBERS, "cpu", stretch_numbers)
+    monkeypatch.setitem(working_set.VOXEL_NUMBERS, "cpu", chunk_numbers)
     layers = Layers().double()
     layers.norm.requires_grad_(not frozen)
     inputs = [torch.randn(50, 6, dtype=torch.float64, requires_grad=w) for w in wanted]
@@ -113,3 +113,12 @@ def test_second_derivative() -> None:
         penalties.append(torch.autograd.grad(grad.square().sum(), [x, *layers.parameters()], allow_unused=True))
     for expected, actual in zip(*penalties, strict=True):
         torch.testing.assert_close(actual, expected)
+
+
+def test_a_module_that_is_left_out_is_refused() -> None:
+    """It would get no gradient, and nobody would see."""
+    layers, forgotten = Layers(), nn.Linear(6, 6)
+    x = torch.randn(50, 6, requires_grad=True)
+    output = recomputed(lambda x, y: layers(forgotten(x), y), [layers], x, x)
+    with pytest.raises(RuntimeError, match=r"a parameter of shape \(6, 6\) that is in none of the modules"):
+        output.sum().backward()

@@ -31,5 +31,5 @@ def test_largest_batch(limit: int, budget: int, expected: int) -> None:
 
 
 def test_largest_batch_asks_for_no_line() -> None:
-    """The portions that a GPU works on are full from some batch size on."""
+    """The chunks that a GPU works on are full from some batch size on."""
     assert largest_batch(lambda batch_size: 10 * batch_size + min(40, 10 * batch_size), 50, 200) == 16

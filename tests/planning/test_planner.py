@@ -2,7 +2,10 @@
 
 import json
 import os
+import shlex
+import subprocess
 import time
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -13,21 +16,24 @@ from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
+from nnunetv2_factorizer.cli import plan_and_preprocess
 from nnunetv2_factorizer.demo.phantom import write_dataset
 from nnunetv2_factorizer.errors import UserError
+from nnunetv2_factorizer.families import FACTORIZER
 from nnunetv2_factorizer.network import Factorizer
 from nnunetv2_factorizer.planning import preprocess
 from nnunetv2_factorizer.planning.budget import peak_of_step, usable_bytes
-from nnunetv2_factorizer.planning.planner import FactorizerPlanner
+from nnunetv2_factorizer.planning.planner import FamilyPlanner
 from nnunetv2_factorizer.planning.report import chosen
-from nnunetv2_factorizer.plans import (
-    PLANNERS,
-    nnUNetPlannerFactorizer,
-    nnUNetPlannerFactorizerBraTS,
-    nnUNetPlannerFactorizerISLES,
-    nnUNetPlannerFactorizerL,
-    nnUNetPlannerFactorizerM,
-    nnUNetPlannerFactorizerXL,
+from nnunetv2_factorizer.plans import PLANNERS
+from nnunetv2_factorizer.plans.presets import (
+    nnUNetPlannerConvFactorizerL,
+    nnUNetPlannerConvFactorizerM,
+    nnUNetPlannerConvFactorizerXL,
+    nnUNetPlannerLocalFactorizer,
+    nnUNetPlannerSwinFactorizer,
+    nnUNetPlannerSwinFactorizerBraTS,
+    nnUNetPlannerSwinFactorizerISLES,
 )
 
 DATASET = "Dataset997_Planning"
@@ -91,7 +97,9 @@ def test_plans_build_the_network_through_nnunet(folder: Path, planner: type) -> 
 def peaks(plans: dict[str, Any]) -> dict[str, int]:
     """Bytes of a training step of each configuration, for the four channels and three labels of the phantom."""
     return {
-        name: peak_of_step(plan["architecture"]["arch_kwargs"], 4, 3, plan["batch_size"])
+        name: peak_of_step(
+            FACTORIZER, plan["architecture"]["arch_kwargs"], plan["patch_size"], 4, 3, plan["batch_size"]
+        )
         for name, plan in configurations(plans).items()
         if "architecture" in plan
     }
@@ -101,7 +109,7 @@ def peaks(plans: dict[str, Any]) -> dict[str, int]:
 def test_presets_fill_their_gpu_and_no_more(folder: Path) -> None:
     write_fingerprint(folder, shape=(300, 400, 360))
     voxels = []
-    for planner in (nnUNetPlannerFactorizerM, nnUNetPlannerFactorizerL, nnUNetPlannerFactorizerXL):
+    for planner in (nnUNetPlannerConvFactorizerM, nnUNetPlannerConvFactorizerL, nnUNetPlannerConvFactorizerXL):
         plans = planner(DATASET).plan_experiment()
         budget = usable_bytes(planner.gpu_memory_target_in_gb)
         assert max(peaks(plans).values()) <= budget
@@ -114,15 +122,15 @@ def test_presets_fill_their_gpu_and_no_more(folder: Path) -> None:
 @pytest.mark.parametrize(("target", "spacing"), [(1.5, (1.0, 1.0, 1.0)), (3, (6.0, 1.0, 1.0))])
 def test_every_plan_fits(folder: Path, target: float, spacing: tuple[float, ...]) -> None:
     write_fingerprint(folder, shape=(32, 192, 160), spacing=spacing)
-    plans = nnUNetPlannerFactorizerM(DATASET, target).plan_experiment()
+    plans = nnUNetPlannerConvFactorizerM(DATASET, target).plan_experiment()
     assert max(peaks(plans).values()) <= usable_bytes(target)
 
 
-@pytest.mark.parametrize("planner", [nnUNetPlannerFactorizerM, nnUNetPlannerFactorizerBraTS])
-def test_budget_too_small_names_the_smallest_that_would_do(folder: Path, planner: type[FactorizerPlanner]) -> None:
+@pytest.mark.parametrize("planner", [nnUNetPlannerConvFactorizerM, nnUNetPlannerSwinFactorizerBraTS])
+def test_budget_too_small_names_the_smallest_that_would_do(folder: Path, planner: type[FamilyPlanner]) -> None:
     with pytest.raises(UserError, match=r"nothing fits into a GPU memory target of 0\.4 GB") as error:
         planner(DATASET, 0.4).plan_experiment()
-    assert not (folder / f"{planner.default_plans_name}.json").exists()
+    assert not list(folder.glob("*Plans.json"))
     smallest = float(str(error.value).split("-gpu_memory_target ")[1])
     with pytest.raises(UserError):
         planner(DATASET, smallest - 0.11).plan_experiment()
@@ -140,7 +148,7 @@ def test_budget_too_small_names_the_smallest_that_would_do(folder: Path, planner
 def test_no_plan_has_a_reason(folder: Path, shape: tuple[int, ...], target: float, message: str) -> None:
     write_fingerprint(folder, shape=shape)
     with pytest.raises(UserError, match=message):
-        nnUNetPlannerFactorizerM(DATASET, target).plan_experiment()
+        nnUNetPlannerConvFactorizerM(DATASET, target).plan_experiment()
 
 
 def change_dataset(folder: Path, **changes: Any) -> dict[str, Any]:
@@ -153,7 +161,7 @@ def change_dataset(folder: Path, **changes: Any) -> dict[str, Any]:
 def test_batch_follows_the_memory_where_the_data_set_is_large(folder: Path) -> None:
     change_dataset(folder, numTraining=300)
     write_fingerprint(folder, shape=(16, 128, 128))
-    plans = nnUNetPlannerFactorizerM(DATASET, 3).plan_experiment()
+    plans = nnUNetPlannerConvFactorizerM(DATASET, 3).plan_experiment()
     assert 0.9 * usable_bytes(3) < peaks(plans)["2d"] <= usable_bytes(3)
 
 
@@ -161,18 +169,18 @@ def test_a_cascade_with_many_labels_gets_a_smaller_batch(folder: Path) -> None:
     labels = {"background": 0} | {f"organ {i}": i for i in range(1, 60)}
     dataset_json = change_dataset(folder, labels=labels)
     write_fingerprint(folder, shape=(300, 400, 360))
-    plans = nnUNetPlannerFactorizerBraTS(DATASET, 9.5).plan_experiment()
+    plans = nnUNetPlannerSwinFactorizerBraTS(DATASET, 9.5).plan_experiment()
     manager = PlansManager(plans)
     fullres, cascade = (manager.get_configuration(name) for name in ("3d_fullres", "3d_cascade_fullres"))
     assert fullres.batch_size == 2
     assert cascade.batch_size == 1
-    kwargs = cascade.network_arch_init_kwargs
-    assert peak_of_step(kwargs, 4 + 59, 60, 1) <= usable_bytes(9.5) < peak_of_step(kwargs, 4 + 59, 60, 2)
+    peak = partial(peak_of_step, FACTORIZER, cascade.network_arch_init_kwargs, cascade.patch_size, 4 + 59, 60)
+    assert peak(1) <= usable_bytes(9.5) < peak(2)
     assert any(paragraph.startswith("3d_cascade_fullres: ") for paragraph in chosen(plans, dataset_json))
 
 
 def test_report_knows_configurations_that_inherit(folder: Path) -> None:
-    plans = nnUNetPlannerFactorizerM(DATASET).plan_experiment()
+    plans = nnUNetPlannerConvFactorizerM(DATASET).plan_experiment()
     configurations(plans)["mine"] = {"inherits_from": "3d_fullres", "batch_size": 3}
     dataset_json = {"channel_names": dict.fromkeys("0123", "MR"), "labels": {"background": 0, "a": 1, "b": 2}}
     [paragraph] = [p for p in chosen(plans, dataset_json) if p.startswith("mine: ")]
@@ -182,7 +190,7 @@ def test_report_knows_configurations_that_inherit(folder: Path) -> None:
 
 def test_thick_slices_get_flat_windows(folder: Path) -> None:
     write_fingerprint(folder, shape=(24, 320, 256), spacing=(6.0, 0.6, 0.6))
-    plan = configurations(nnUNetPlannerFactorizerM(DATASET).plan_experiment())["3d_fullres"]
+    plan = configurations(nnUNetPlannerConvFactorizerM(DATASET).plan_experiment())["3d_fullres"]
     windows = plan["architecture"]["arch_kwargs"]["window_size"]
     assert windows[0] == [1, 8, 8]
     assert windows[3] == [8, 8, 8]  # by then the strides have made the spacing even
@@ -191,8 +199,8 @@ def test_thick_slices_get_flat_windows(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("planner", "shape", "spacing", "channels", "side", "head_dim", "mlp_ratio"),
     [
-        (nnUNetPlannerFactorizerBraTS, (155, 240, 240), 1.0, 4, 128, 8, 2),
-        (nnUNetPlannerFactorizerISLES, (73, 112, 112), 2.0, 2, 64, 4, 4),
+        (nnUNetPlannerSwinFactorizerBraTS, (155, 240, 240), 1.0, 4, 128, 8, 2),
+        (nnUNetPlannerSwinFactorizerISLES, (73, 112, 112), 2.0, 2, 64, 4, 4),
     ],
 )
 def test_papers_settings(
@@ -207,37 +215,39 @@ def test_papers_settings(
     assert network["features_per_stage"] == [32, 64, 128, 256, 512]
 
 
-def test_windows_of_the_paper_come_from_the_rule(folder: Path) -> None:
-    """For patches of 128 and of 64 voxels, without a preset."""
-    for shape, side in ((130, 8), (66, 4)):
-        write_fingerprint(folder, shape=(shape,) * 3)
-        plans = nnUNetPlannerFactorizer(DATASET, plans_name=f"Side{side}").plan_experiment()
+def test_windows_are_the_same_for_every_patch(folder: Path) -> None:
+    """So that weights move between them."""
+    for side in (130, 66):
+        write_fingerprint(folder, shape=(side,) * 3)
+        plans = nnUNetPlannerSwinFactorizer(DATASET, plans_name=f"Side{side}").plan_experiment()
         network = configurations(plans)["3d_fullres"]["architecture"]["arch_kwargs"]
-        assert network["window_size"] == [[side] * 3] * network["n_stages"]
-        assert network["head_dim"] == side
+        assert network["window_size"] == [[8] * 3] * network["n_stages"]
+        assert network["head_dim"] == 8
 
 
-@pytest.mark.parametrize("memory", ["low", "fast"])
-def test_patch_is_larger_where_less_than_the_unet_is_kept_and_smaller_where_more(folder: Path, memory: str) -> None:
-    class Planner(nnUNetPlannerFactorizer):
-        choices = nnUNetPlannerFactorizer.choices | {"memory": memory}
+@pytest.mark.parametrize("recompute", [True, False])
+def test_patch_is_larger_where_less_than_the_unet_is_kept_and_smaller_where_more(folder: Path, recompute: bool) -> None:
+    class Planner(nnUNetPlannerSwinFactorizer):
+        choices = nnUNetPlannerSwinFactorizer.choices | {"recompute": recompute}
 
     write_fingerprint(folder, shape=(192, 192, 192))
     ours, theirs = (
         prod(configurations(planner(DATASET).plan_experiment())["3d_fullres"]["patch_size"])
         for planner in (Planner, ExperimentPlanner)
     )
-    assert (ours > theirs) is (memory == "low")
+    assert (ours > theirs) is recompute
 
 
-def test_name_says_how_matrices_are_cut(folder: Path) -> None:
-    assert nnUNetPlannerFactorizer(DATASET).plans_identifier == "nnUNetFactorizerPlans"
-    assert nnUNetPlannerFactorizer(DATASET, matricize="swin").plans_identifier == "nnUNetFactorizerPlans"
-    assert nnUNetPlannerFactorizer(DATASET, matricize="local").plans_identifier == "nnUNetLocalFactorizerPlans"
-    assert nnUNetPlannerFactorizerM(DATASET).plans_identifier == "nnUNetFactorizerMPlans"
-    conv_local = nnUNetPlannerFactorizerM(DATASET, matricize="local")
-    assert conv_local.plans_identifier == "nnUNetLocalFactorizerMPlans"
-    assert conv_local.choices == {"matricize": "local", "local_path": "depthwise"}
+@pytest.mark.parametrize("name", PLANNERS)
+def test_planners_and_plans_are_named_after_what_they_plan(folder: Path, name: str) -> None:
+    planner = PLANNERS[name](DATASET)
+    variant = name.removeprefix("nnUNetPlanner").partition("Factorizer")[0]
+    assert planner.choices == FACTORIZER.variants[variant]
+    assert planner.plans_identifier == name.replace("Planner", "") + "Plans"
+
+
+def test_the_default_is_what_readme_recommends() -> None:
+    assert plan_and_preprocess._parser().parse_args(["-d", "1"]).pl == "nnUNetPlannerConvFactorizerM"
 
 
 def shared(plans: dict[str, Any]) -> dict[str, bool]:
@@ -252,14 +262,14 @@ def shared(plans: dict[str, Any]) -> dict[str, bool]:
 def test_data_of_the_default_plans_are_shared(folder: Path, stock_first: bool) -> None:
     if stock_first:
         ExperimentPlanner(DATASET).plan_experiment()
-    assert shared(nnUNetPlannerFactorizer(DATASET).plan_experiment()) == {"2d": True, "3d_fullres": True}
+    assert shared(nnUNetPlannerSwinFactorizer(DATASET).plan_experiment()) == {"2d": True, "3d_fullres": True}
 
 
 @pytest.mark.parametrize("stock_first", [True, False])
 def test_data_of_another_spacing_or_order_of_axes_are_not_shared(folder: Path, stock_first: bool) -> None:
     if stock_first:
         ExperimentPlanner(DATASET).plan_experiment()
-    plans = nnUNetPlannerFactorizer(DATASET, overwrite_target_spacing=[1.0, 1.0, 2.0]).plan_experiment()
+    plans = nnUNetPlannerSwinFactorizer(DATASET, overwrite_target_spacing=[1.0, 1.0, 2.0]).plan_experiment()
     assert plans["transpose_forward"] == [2, 0, 1]
     assert shared(plans) == {"2d": False, "3d_fullres": False}
 
@@ -267,26 +277,26 @@ def test_data_of_another_spacing_or_order_of_axes_are_not_shared(folder: Path, s
 def test_data_normalised_by_other_statistics_are_not_shared(folder: Path) -> None:
     ExperimentPlanner(DATASET).plan_experiment()
     write_fingerprint(folder, mean=7.0)
-    assert shared(nnUNetPlannerFactorizer(DATASET).plan_experiment()) == {"2d": False, "3d_fullres": False}
+    assert shared(nnUNetPlannerSwinFactorizer(DATASET).plan_experiment()) == {"2d": False, "3d_fullres": False}
 
 
 def test_same_plans_again_are_fine_and_others_are_refused(folder: Path) -> None:
-    nnUNetPlannerFactorizer(DATASET).plan_experiment()
-    file = folder / "nnUNetFactorizerPlans.json"
+    nnUNetPlannerSwinFactorizer(DATASET).plan_experiment()
+    file = folder / "nnUNetSwinFactorizerPlans.json"
     before = file.read_text()
-    nnUNetPlannerFactorizer(DATASET).plan_experiment()
+    nnUNetPlannerSwinFactorizer(DATASET).plan_experiment()
     with pytest.raises(UserError, match=r"says something else about 2d, 3d_fullres\. The file was not changed"):
-        nnUNetPlannerFactorizer(DATASET, matricize="local", plans_name="nnUNetFactorizerPlans").plan_experiment()
+        nnUNetPlannerLocalFactorizer(DATASET, plans_name="nnUNetSwinFactorizerPlans").plan_experiment()
     write_fingerprint(folder, mean=7.0)
     with pytest.raises(UserError, match="foreground_intensity_properties_per_channel"):
-        nnUNetPlannerFactorizer(DATASET).plan_experiment()
+        nnUNetPlannerSwinFactorizer(DATASET).plan_experiment()
     assert file.read_text() == before
 
 
 @pytest.fixture
 def preprocessed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, list[list[str]]]:
     """Plans, the folder of their data with every case in it, and the configurations nnU-Net was asked to do."""
-    nnUNetPlannerFactorizer(DATASET).plan_experiment()
+    nnUNetPlannerSwinFactorizer(DATASET).plan_experiment()
     data = folder / "nnUNetPlans_3d_fullres"
     data.mkdir()
     for case in range(3):
@@ -299,7 +309,7 @@ def preprocessed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, l
 
 
 def run_preprocess() -> None:
-    preprocess.preprocess_missing(997, "nnUNetFactorizerPlans", ["3d_fullres", "3d_lowres"], [1, 1])
+    preprocess.preprocess_missing(997, "nnUNetSwinFactorizerPlans", ["3d_fullres", "3d_lowres"], [1, 1])
 
 
 def test_complete_data_are_left_alone(preprocessed: tuple[Path, list[list[str]]]) -> None:
@@ -320,9 +330,15 @@ def test_data_of_nnunets_plans_are_never_deleted(preprocessed: tuple[Path, list[
     data, asked = preprocessed
     ExperimentPlanner(DATASET).plan_experiment()
     spoil(data, how)
-    with pytest.raises(UserError, match="nnUNetv2_preprocess -d 997 -plans_name nnUNetPlans -c 3d_fullres"):
+    with pytest.raises(UserError, match="nnUNetv2_preprocess -d 997 -plans_name nnUNetPlans -c 3d_fullres") as error:
         run_preprocess()
     assert not asked
+    if how == "image changed":  # or only copied: then the command of the message is enough
+        command = error.value.remedy.splitlines()[0].partition("new times: ")[2]
+        later = time.time() + 120
+        subprocess.run(shlex.split(command.replace("touch", f"touch -d @{later:.0f}")), check=True)
+        run_preprocess()
+        assert asked == [["3d_lowres"]]
 
 
 def spoil(data: Path, how: str) -> None:
