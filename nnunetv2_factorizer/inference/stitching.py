@@ -1,7 +1,7 @@
 """Maps that layers make of each tile, put together to maps of the image, in files rather than in memory.
 
 Mirrored passes are mirrored back and averaged, tiles are weighted as nnU-Net weights their logits. Maps of a stage with
-fewer voxels than the patch are interpolated to its size.
+fewer voxels than the patch stay that small in the files, and are interpolated to the voxels when they are read.
 """
 
 import shutil
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.factorization import resize
+from nnunetv2_factorizer.inference.stage_grid import Strides, grid_size, onto_grid, stage_strides, to_voxels
 from nnunetv2_factorizer.inference.tiles import Region, WatchedPredictor
 
 Tap = Callable[[Tensor, Tensor], Tensor]
@@ -36,16 +37,19 @@ class StitchedMaps:
     number: int
     path: Path
     weights: NDArray
+    """The sum over the tiles so far, on the grid of the layer's stage over the padded image."""
+    strides: Strides
     unpad: Region
 
     def __getitem__(self, index: int) -> NDArray:
-        """One map `(*S)`, read from disk."""
+        """One map `(*S)`, read from disk and interpolated linearly to the voxels."""
         if not 0 <= index < self.number:
             raise IndexError(index)
-        return np.asarray(self.open(index) / self.weights)[self.unpad]
+        average = torch.from_numpy(np.asarray(self.open(index) / self.weights))
+        return to_voxels(average, self.strides).numpy()[self.unpad]
 
     def open(self, index: int) -> NDArray:
-        """The sum over the tiles so far, as a view of the file."""
+        """The weighted sum over the tiles so far, on the same grid, as a view of the file."""
         size = self.weights.shape
         return np.memmap(self.path, np.float32, "r+", offset=index * self.weights.nbytes, shape=size)
 
@@ -57,7 +61,8 @@ def stitching(predictor: nnUNetPredictor, taps: Mapping[str, Tap], folder: Path)
     Args:
         predictor: initialised from a trained model.
         taps: names of modules of the network, and what to make of each.
-        folder: for the files, which are as large as all maps of the padded image; the caller removes it.
+        folder: for the files, which have 4 bytes for each cell of the grid of the layer's stage over the padded image,
+            and each map; the caller removes it.
     """
     stitcher = Stitching(predictor, taps, folder)
     modules = dict(stitcher.predictor.network.named_modules())
@@ -84,7 +89,8 @@ class Stitching:
         self._unpad = unpad
 
     def start_window(self, size: tuple[int, ...]) -> None:
-        self._weights = np.zeros(size, np.float32)
+        self._size = size
+        self._weights: dict[Strides, NDArray] = {}  # one for all layers of a resolution
         self.maps = [maps for maps in self.maps if maps.fold != self._fold]
         self._stitched: dict[str, StitchedMaps] = {}
         self._start_tile()
@@ -101,14 +107,22 @@ class Stitching:
     def finish_tile(self, region: Region) -> None:
         patch = tuple(self.predictor.configuration_manager.patch_size)
         weights = self._tile_weights(patch)
-        self._weights[region] += weights.cpu().numpy()
+        weighted: set[Strides] = set()
         for name, total in self._sums.items():
+            strides = stage_strides(patch, total.shape[2:], len(region))
+            stage = grid_size(patch, strides[-len(patch) :])
+            weights_of_stage, cells = onto_grid(resize(weights[None, None], stage)[0, 0], region, strides, beyond=0)
+            if strides not in self._weights:
+                self._weights[strides] = np.zeros(grid_size(self._size, strides), np.float32)
+            if strides not in weighted:
+                self._weights[strides][cells] += weights_of_stage.cpu().numpy()
+                weighted.add(strides)
             if name not in self._stitched:
-                self._stitched[name] = self._new_maps(name, total.shape[1])
+                self._stitched[name] = self._new_maps(name, total.shape[1], strides)
                 self.maps.append(self._stitched[name])
             for index, map_of_tile in enumerate((total / self._passes).unbind(1)):
-                weighted = resize(map_of_tile[None], patch)[0, 0] * weights
-                self._stitched[name].open(index)[region] += weighted.cpu().numpy()
+                on_grid, _ = onto_grid(resize(map_of_tile[None], stage)[0, 0], region, strides, beyond=1)
+                self._stitched[name].open(index)[cells] += (on_grid * weights_of_stage).cpu().numpy()
         self._start_tile()
 
     def _start_tile(self) -> None:
@@ -122,9 +136,10 @@ class Stitching:
             return torch.ones(patch, device=device)
         return compute_gaussian(patch, sigma_scale=1.0 / 8, value_scaling_factor=10, device=device).float()
 
-    def _new_maps(self, layer: str, number: int) -> StitchedMaps:
+    def _new_maps(self, layer: str, number: int, strides: Strides) -> StitchedMaps:
         path = self._folder / f"{self._fold}_{layer}.float32"
-        zeros = bytes(self._weights.nbytes)
+        weights = self._weights[strides]
+        zeros = bytes(weights.nbytes)
         needed, free = number * len(zeros), shutil.disk_usage(self._folder).free
         if needed > free:
             raise UserError(
@@ -135,4 +150,4 @@ class Stitching:
         with path.open("wb") as file:
             for _ in range(number):  # With holes in it, a mapped file on a full disk would kill the process later.
                 file.write(zeros)
-        return StitchedMaps(layer, self._fold, number, path, self._weights, self._unpad)
+        return StitchedMaps(layer, self._fold, number, path, weights, strides, self._unpad)

@@ -14,12 +14,15 @@ from torch import Tensor, nn
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.explain import components
 from nnunetv2_factorizer.explain.components import decomposed
-from nnunetv2_factorizer.explain.decomposition import component_maps
+from nnunetv2_factorizer.explain.decomposition import component_maps, energies
 from nnunetv2_factorizer.explain.layers import select_layers
+from nnunetv2_factorizer.factorization import resize
 from nnunetv2_factorizer.network.block import WrappedNMF
+from tests.inference.full_resolution import stitch_at_full_resolution
 from tests.inference.small_predictor import noise, small_predictor, write_channels
 
 FIRST = "encoder.stages.0.0"
+BOTTLENECK = "encoder.stages.2.0"
 
 
 def first_maps(predictor: Any, data: Tensor, layer: str = "first") -> NDArray:
@@ -89,19 +92,34 @@ def test_rank_1_maps_are_the_lengths_of_the_output() -> None:
     torch.testing.assert_close(component_maps(mixer, x), lengths, rtol=1e-4, atol=1e-5)
 
 
-def test_explained_share_and_residual_are_those_of_the_layer() -> None:
+@pytest.mark.parametrize("block", [FIRST, BOTTLENECK])
+def test_explained_share_and_residual_are_those_of_the_layer(block: str) -> None:
     predictor = small_predictor()
     data = torch.randn(2, 8, 16, 16)
     seen: list[tuple[Tensor, Tensor]] = []
-    predictor.network.get_submodule(f"{FIRST}.mixer").register_forward_hook(
+    predictor.network.get_submodule(f"{block}.mixer").register_forward_hook(
         lambda module, inputs, output: seen.append((torch.relu(inputs[0]), output))
     )
-    with decomposed(predictor, data, ["first"]) as (_, (layer,)):
+    with decomposed(predictor, data, [block]) as (_, (layer,)):
         x, output = seen[0]
-        lost = (x - output).square().sum(1)[0]
-        np.testing.assert_allclose(layer.residual(), lost.sqrt(), rtol=1e-4, atol=1e-5)
+        lost = (x - output).square().sum(1)
+        expected = resize(lost[None], (8, 16, 16))[0, 0].sqrt()
+        np.testing.assert_allclose(layer.residual(), expected, rtol=1e-4, atol=1e-5)
         assert layer.explained() == pytest.approx(1 - (lost.sum() / x.square().sum()).item(), rel=1e-4)
         assert 0 < layer.explained() < 1
+
+
+def test_explained_share_of_a_coarse_layer_in_many_tiles() -> None:
+    """As the energies at the resolution of the image give it; the map of the residual is a little smoother."""
+    torch.manual_seed(0)
+    predictor = small_predictor()
+    data = torch.randn(2, 11, 37, 25)
+    data[:, :, :20] *= 3
+    lost, total = stitch_at_full_resolution(predictor, data, f"{BOTTLENECK}.mixer", energies)
+    with decomposed(predictor, data, ["bottleneck"]) as (_, (layer,)):
+        assert layer.explained() == pytest.approx(1 - lost.sum() / total.sum(), abs=0.005)
+        difference = np.linalg.norm(layer.residual() - np.sqrt(lost)) / np.linalg.norm(np.sqrt(lost))
+        assert 0 < difference < 0.1
 
 
 def test_maps_of_a_shifted_image_shift() -> None:
@@ -133,7 +151,7 @@ def test_library_form_has_the_axes_of_the_image(tmp_path: Path) -> None:
     segmentation, layers = components(predictor, files, ["first", "bottleneck", "last"])
     (expected,) = predictor.predict_from_files_sequential([files], None)
     np.testing.assert_array_equal(segmentation, expected)
-    assert [layer.layer for layer in layers] == [FIRST, "encoder.stages.2.0", "decoder.stages.1.0"]
+    assert [layer.layer for layer in layers] == [FIRST, BOTTLENECK, "decoder.stages.1.0"]
     for layer in layers:
         assert layer.components.shape == (len(layer.names), 9, 20, 14)
         assert layer.residual.shape == (9, 20, 14)
