@@ -90,9 +90,9 @@ def main() -> None:
     description = json.loads((args.out / "dataset.json").read_text())
     prediction = args.out / (args.case + description["file_ending"])
     component = args.out / args.case / f"{args.map}.nii.gz"
-    volumes = [sitk.ReadImage(str(path)) for path in (args.image, args.labels, prediction, component)]
+    image, truth, predicted, seen = (sitk.ReadImage(str(f)) for f in (args.image, args.labels, prediction, component))
     labels = {name: value for name, value in description["labels"].items() if value != 0 and name != "ignore"}
-    draw(*volumes, labels, args.plane).savefig(args.o, dpi=120)
+    draw(image, truth, predicted, seen, labels, args.plane).savefig(args.o, dpi=120)
 
 
 if __name__ == "__main__":

@@ -17,9 +17,12 @@ README = (REPOSITORY / "README.md").read_text()
 PAGES = [REPOSITORY / "README.md", REPOSITORY / "CHANGELOG.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 
 
+def short(command: str) -> str:
+    return command.removeprefix("nnUNetv2_").removeprefix("factorizer_")
+
+
 def page_of(command: str) -> str:
-    name = command.removeprefix("nnUNetv2_").removeprefix("factorizer_")
-    return f"commands/{name}.md"
+    return f"commands/{short(command)}.md"
 
 
 def flags_of(module: str) -> set[str]:
@@ -51,7 +54,7 @@ def numbers(text: str) -> set[str]:
 def test_every_command_has_a_page_in_the_navigation(command: str) -> None:
     page = REPOSITORY / "docs" / page_of(command)
     assert page.read_text().startswith(f"# {command}\n")
-    assert f"- {command}: {page_of(command)}\n" in (REPOSITORY / "mkdocs.yml").read_text()
+    assert f"- {short(command)}: {page_of(command)}\n" in (REPOSITORY / "mkdocs.yml").read_text()
     assert f"[`{command}`](docs/{page_of(command)})" in README
 
 
