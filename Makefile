@@ -2,10 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := -m pytest -n 2 --dist loadfile
+# Lines that the tests run in their own process; what nnU-Net's commands run is not counted.
+COVERAGE := --cov --cov-report=
+SHOW_COVERAGE := $(BIN)/coverage report --format=total | sed 's/.*/TOTAL coverage: & % of the lines/'
 # nnU-Net takes all cores: threads that spin while they wait would take them from the other worker's tests.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test test-all test-matrix test-oldest test-newest lint bench bench-all
+.PHONY: demo test test-all test-matrix test-oldest test-newest lint docs bench bench-all
 
 # PyTorch comes with its CUDA libraries, about 6 GB; it runs on a CPU as well.
 .venv/installed: pyproject.toml
@@ -21,11 +24,17 @@ lint: .venv/installed
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-test: lint
-	$(BIN)/python $(PYTEST)
+# The manual as a site, in site/. A dead link, a dead anchor and a stale docstring are errors.
+docs: .venv/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-test-all: lint
-	$(BIN)/python $(PYTEST) -m ''
+test: lint docs
+	$(BIN)/python $(PYTEST) $(COVERAGE)
+	@$(SHOW_COVERAGE)
+
+test-all: lint docs
+	$(BIN)/python $(PYTEST) $(COVERAGE) -m ''
+	@$(SHOW_COVERAGE)
 
 # What drives nnU-Net, with the oldest and the newest nnU-Net of the supported range: an environment of 6 GB each.
 test-matrix: test-oldest test-newest

@@ -15,6 +15,8 @@ from benchmarks.memory import CONFIGURATIONS, Configuration, predict
 from nnunetv2_factorizer.network import Factorizer
 from nnunetv2_factorizer.network.memory import bytes_kept, step_memory
 
+pytestmark = pytest.mark.no_cover  # fake tensors take a third longer where lines are counted
+
 WIDTHS, STRIDES = (16, 32, 64), (1, 2, 2)
 
 
