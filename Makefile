@@ -43,7 +43,7 @@ test-newest: NNUNET := nnunetv2>=2.8,<3
 test-oldest test-newest: test-%:
 	test -x .venv-matrix/$*/bin/python || $(PYTHON) -m venv .venv-matrix/$*
 	.venv-matrix/$*/bin/python -m pip install --quiet --upgrade --editable '.[test]' '$(NNUNET)'
-	.venv-matrix/$*/bin/python $(PYTEST) tests/end_to_end tests/export tests/conformance tests/planning tests/training
+	.venv-matrix/$*/bin/python $(PYTEST) tests/end_to_end tests/models tests/conformance tests/planning tests/training
 
 # Time and memory beside nnU-Net's U-Net: a quarter of an hour on two cores.
 bench: .venv/installed

@@ -11,6 +11,7 @@ from nnunetv2_factorizer.doctor.names import unknown_name
 from nnunetv2_factorizer.doctor.pickles import EXPECTED, listed_globals
 from nnunetv2_factorizer.doctor.plans import build, read_json
 from nnunetv2_factorizer.doctor.trainers import find_trainer
+from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.models.checkpoint import RECORD_KEY, check_version, different_weight, read_checkpoint
 
 DO_NOT_LOAD = "Do not give this file to nnU-Net, which would run it, unless you trust whoever made it."
@@ -20,12 +21,12 @@ def examine(path: Path, plans: Path | None) -> list[Finding]:
     """Findings on the file; its plans are `plans`, or `plans.json` where nnU-Net keeps it, in the folder above."""
     try:
         names = listed_globals(path)
-    except (OSError, ValueError) as error:
+    except (OSError, UserError) as error:
         return [from_error("checkpoint globals", error)]
     unexpected = [name for name in names if name not in EXPECTED]
     try:
         checkpoint = read_checkpoint(str(path))
-    except ValueError as error:
+    except UserError as error:
         if unexpected:
             what = f"loading it would call {', '.join(unexpected)}"
             return [Finding("checkpoint globals", "error", what, DO_NOT_LOAD)]
@@ -41,7 +42,7 @@ def examine(path: Path, plans: Path | None) -> list[Finding]:
 def _content(checkpoint: dict[str, Any], path: Path) -> Finding:
     try:
         check_version(checkpoint, str(path))
-    except ValueError as error:
+    except UserError as error:
         return from_error("checkpoint", error)
     arguments, weights = checkpoint["init_args"], checkpoint["network_weights"]
     plans = arguments.get("plans", {})

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from nnunetv2_factorizer.errors import UserError
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -16,12 +18,11 @@ class Finding:
     remedy: str = ""
 
 
-def from_error(name: str, error: Exception) -> Finding:
-    """An error finding from an exception whose message is a line of cause and one of remedy, or of a missing file."""
-    cause, _, remedy = str(error).partition("\n")
-    if isinstance(error, OSError):
-        remedy = "Give the path of a file that exists and can be read."
-    return Finding(name, "error", cause or type(error).__name__, remedy.replace("\n", " "))
+def from_error(name: str, error: UserError | OSError) -> Finding:
+    """An error finding from what is wrong with a file."""
+    if isinstance(error, UserError):
+        return Finding(name, "error", error.cause, error.remedy.replace("\n", " "))
+    return Finding(name, "error", str(error), "Give the path of a file that exists and can be read.")
 
 
 def healthy(findings: Sequence[Finding]) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from nnunetv2_factorizer.doctor.finding import Finding
 from nnunetv2_factorizer.doctor.pickles import EXPECTED, listed_globals
+from nnunetv2_factorizer.errors import UserError
 
 DO_NOT_INSTALL = "Do not install this file, and load nothing of it."
 
@@ -41,8 +42,8 @@ def _checkpoint(archive: zipfile.ZipFile, name: str) -> Finding:
             shutil.copyfileobj(source, target)
         try:
             names = listed_globals(copy)
-        except ValueError as error:
-            return Finding(name, "error", str(error).partition("\n")[0], DO_NOT_INSTALL)
+        except UserError as error:
+            return Finding(name, "error", error.cause, DO_NOT_INSTALL)
     unexpected = [asked for asked in names if asked not in EXPECTED]
     if unexpected:
         return Finding(name, "error", f"loading it would call {', '.join(unexpected)}", DO_NOT_INSTALL)

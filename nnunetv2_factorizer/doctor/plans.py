@@ -23,7 +23,7 @@ def examine(path: Path) -> list[Finding]:
     """A finding a configuration; `dataset.json` must lie beside the plans, as in nnU-Net's own folders."""
     try:
         plans, dataset_json = read_json(path), read_json(path.parent / "dataset.json")
-    except (OSError, ValueError) as error:
+    except (OSError, UserError) as error:
         return [from_error("plans", error)]
     missing = [key for key in ("dataset_name", "plans_name", "configurations") if key not in plans]
     if missing:

@@ -1,10 +1,8 @@
 """What a checkpoint holds: read without running any of it, and compared with the network it is to be loaded into."""
 
 import inspect
-import pickle
+import re
 import shlex
-import zipfile
-from collections import defaultdict
 from importlib.metadata import version
 from typing import Any
 
@@ -24,15 +22,22 @@ MAKE_SCALAR = np.float64(0).__reduce__()[0]
 MAKE_ARRAY = np.empty(0).__reduce__()[0]
 """Functions of numpy's, whose module is another one since numpy 2."""
 
+
+def _plain_dict(_default: Any = None) -> dict[Any, Any]:
+    """In place of `collections.defaultdict`, which `weights_only=True` does not fill."""
+    return {}
+
+
 PLAIN_TYPES: list[Any] = [
     *((MAKE_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
     *((MAKE_ARRAY, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
     np.ndarray,
     np.dtype,
     *(dtype for dtype in vars(np.dtypes).values() if isinstance(dtype, type)),
-    *(defaultdict, dict, list, int, float, bool, str),
+    (_plain_dict, "collections.defaultdict"),
+    *(dict, list, int, float, bool, str),
 ]
-"""What logs hold on top of the types that PyTorch allows: numbers and arrays of numpy, and dictionaries with a default.
+"""What logs hold on top of the types that PyTorch allows: numbers and arrays of numpy, and dictionaries with a default (read as plain ones).
 
 More are allowed by `torch.serialization.add_safe_globals([MyType])`, before the checkpoint is read.
 """
@@ -60,9 +65,9 @@ def read_checkpoint(path: str) -> dict[str, Any]:
         except OSError:
             raise
         except Exception as error:  # Damaged files end in all sorts of exceptions.
-            if forbidden := _forbidden(path):
+            if problem := _sound_but_refused(path, error):
                 raise UserError(
-                    f"{path} asks for {', '.join(forbidden)}, which no weights need, and was not loaded.",
+                    f"{path} {problem}, and was not loaded.",
                     "See what it holds, without running any of it: "
                     f"nnUNetv2_factorizer_doctor --checkpoint {shlex.quote(path)}\n"
                     "A harmless type of your own trainer is allowed there, by torch.serialization.add_safe_globals.",
@@ -82,12 +87,16 @@ def read_checkpoint(path: str) -> dict[str, Any]:
     return checkpoint
 
 
-def _forbidden(path: str) -> list[str]:
-    """What a sound checkpoint asks for that is not allowed; nothing where it cannot be told."""
+def _sound_but_refused(path: str, error: Exception) -> str:
+    """What in a sound file `weights_only=True` does not read; empty where the file is damaged."""
     try:
-        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
-    except (ValueError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile):
-        return []
+        forbidden = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except Exception:  # It knows PyTorch's zip format alone; of others the error names the first.
+        forbidden = re.findall(r"GLOBAL (\S+)", str(error))[:1]
+    if forbidden:
+        return f"asks for {', '.join(sorted(forbidden))}, which no weights need"
+    detail = re.search(r"WeightsUnpickler error:\s*(\S.*)", str(error))
+    return f"cannot be read without running what is in it ({detail[1].rstrip('.')})" if detail else ""
 
 
 def check_version(checkpoint: dict[str, Any], path: str) -> None:

@@ -10,7 +10,7 @@ import torch
 from nnunetv2_factorizer.doctor.checkpoint import examine
 from nnunetv2_factorizer.doctor.finding import Finding
 from nnunetv2_factorizer.ext_trainer import VARIABLE, trainers_folder
-from nnunetv2_factorizer.models.checkpoint import RECORD
+from nnunetv2_factorizer.models.checkpoint import RECORD_KEY
 from nnunetv2_factorizer.trainers.nnUNetTrainerSwinFactorizer import nnUNetTrainerSwinFactorizer
 from tests.doctor.test_pickles import Malicious
 from tests.training.small_trainer import DATASET, dataset_json, make_trainer, plans
@@ -73,7 +73,7 @@ def test_weights_that_are_not_finite(fold: Path) -> None:
 
 def test_a_newer_version(fold: Path) -> None:
     arguments = torch.load(fold / "checkpoint_final.pth", weights_only=False)["init_args"]
-    change(fold, init_args=arguments | {RECORD: arguments[RECORD] | {"version": "7.8.9"}})
+    change(fold, init_args=arguments | {RECORD_KEY: arguments[RECORD_KEY] | {"version": "7.8.9"}})
     found = findings(fold)["checkpoint"]
     assert found.status == "error"
     assert "nnunetv2-factorizer 7.8.9, newer" in found.what
@@ -92,7 +92,7 @@ def test_a_malicious_one_is_listed_and_does_not_run(fold: Path, tmp_path: Path) 
 def test_one_of_nnunets_own_trainer(fold: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It keeps no record of this package, and builds what the plans name."""
     arguments = torch.load(fold / "checkpoint_final.pth", weights_only=False)["init_args"]
-    del arguments[RECORD]
+    del arguments[RECORD_KEY]
     change(fold, init_args=arguments, trainer_name="nnUNetTrainer")
     monkeypatch.delenv(VARIABLE)
     found = findings(fold)

@@ -30,6 +30,7 @@ def plans() -> dict[str, Any]:
     """As nnU-Net's planner writes them, with a second configuration that inherits the network but not the patch."""
     fullres = {
         "patch_size": [8, 16, 16],
+        "spacing": [1.0, 1.0, 1.0],
         "architecture": {
             "network_class_name": UNET,
             "arch_kwargs": {

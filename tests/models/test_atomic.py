@@ -55,7 +55,7 @@ def test_a_block_that_writes_nothing_changes_nothing(tmp_path: Path) -> None:
 
 def test_new_folder_is_there_when_it_is_complete(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "target"
-    with pytest.raises(UserError, match="full"), new_folder(target) as folder:  # noqa: PT012
+    with pytest.raises(RuntimeError, match="full"), new_folder(target) as folder:  # noqa: PT012
         (folder / "half").touch()
         raise RuntimeError("full")
     assert list((tmp_path / "deep").iterdir()) == []

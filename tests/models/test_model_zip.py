@@ -14,8 +14,9 @@ import torch
 
 from nnunetv2_factorizer.cli import export as command
 from nnunetv2_factorizer.errors import UserError
-from nnunetv2_factorizer.export import model_zip
-from nnunetv2_factorizer.models.checkpoint import NUMPY_TYPES
+from nnunetv2_factorizer.installation import install_command, installed_from
+from nnunetv2_factorizer.models import model_zip
+from nnunetv2_factorizer.models.checkpoint import PLAIN_TYPES
 from nnunetv2_factorizer.models.model_zip import export_models
 from tests.models.conftest import CONV
 
@@ -39,12 +40,13 @@ def test_zip_holds_the_model_and_the_training_is_not_touched(model: Path, tmp_pa
         assert sorted(archive.namelist()) == sorted(f"{TARGET}/{name}" for name in names)
         record = json.loads(archive.read(f"{TARGET}/factorizer_export.json"))
         plans = json.loads(archive.read(f"{TARGET}/plans.json"))
-        with torch.serialization.safe_globals(NUMPY_TYPES):
+        with torch.serialization.safe_globals(PLAIN_TYPES):
             weights = io.BytesIO(archive.read(f"{TARGET}/fold_1/checkpoint_final.pth"))
             checkpoint = torch.load(weights, weights_only=True)
     assert record["trainer"] == CONV
     assert record["plans"] == "nnUNetPlans"
     assert record["nnunetv2-factorizer"] == version("nnunetv2-factorizer")
+    assert record["installed"] == installed_from()
     assert checkpoint["trainer_name"] == "nnUNetTrainer"
     assert checkpoint["init_args"]["plans"] == plans
     original = torch.load(model / "fold_1" / "checkpoint_final.pth", weights_only=False)["network_weights"]
@@ -54,7 +56,7 @@ def test_zip_holds_the_model_and_the_training_is_not_touched(model: Path, tmp_pa
 def test_existing_zip_is_not_overwritten(model: Path, tmp_path: Path) -> None:
     output = tmp_path / "model.zip"
     output.write_text("mine")
-    with pytest.raises(UserError, match=r"model\.zip exists and was not changed\. Give another file with -o"):
+    with pytest.raises(UserError, match=r"model\.zip exists and was not changed\.\nGive another file with -o"):
         export_models([model], output, ["0"], ["checkpoint_final.pth"])
     assert output.read_text() == "mine"
 
@@ -65,7 +67,7 @@ def test_missing_fold_is_named_with_those_that_are_there(model: Path, tmp_path: 
 
 
 def test_nothing_is_left_of_an_export_that_fails(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = iter([None, ValueError("would predict something else")])
+    calls = iter([None, UserError("would predict something else", "")])
 
     def check(*args: Any) -> None:
         error = next(calls)
@@ -106,7 +108,8 @@ def test_command_finds_the_model_and_says_how_to_use_it(
     dataset, by_name, by_folder = "Dataset994_Export", tmp_path / "by_name.zip", tmp_path / "by_folder.zip"
     run(monkeypatch, "-d", dataset, "-tr", CONV, "-f", "0", "-o", str(by_name))
     printed = capsys.readouterr().out
-    assert "pip install nnunetv2-factorizer" in printed
+    assert install_command() in printed
+    assert "pip install nnunetv2-factorizer" not in printed
     assert f"nnUNetv2_predict -d {dataset} -p nnUNetPlans_ConvFactorizer -c 3d_fullres -f 0 -i" in printed
     run(monkeypatch, "-m", str(model), "-f", "0", "-o", str(by_folder))
     assert zipfile.ZipFile(by_name).namelist() == zipfile.ZipFile(by_folder).namelist()

@@ -9,6 +9,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_factorizer.errors import UserError
+from nnunetv2_factorizer.families import FACTORIZER
 from nnunetv2_factorizer.models.standalone import (
     check_predictions,
     standalone_checkpoint,
@@ -16,7 +17,6 @@ from nnunetv2_factorizer.models.standalone import (
     standalone_plans,
 )
 from nnunetv2_factorizer.network import Factorizer
-from nnunetv2_factorizer.planning.architecture import CLASS_NAME, factorizer_kwargs
 from tests.models.conftest import DATASET, make_checkpoint
 
 
@@ -43,10 +43,11 @@ def test_plans_name_the_network_with_all_its_arguments(trainer: type[nnUNetTrain
     assert plans == before
     assert standalone["plans_name"] == "nnUNetPlans_ConvFactorizer"
     architecture = standalone["configurations"]["3d_fullres"]["architecture"]
-    assert architecture["network_class_name"] == CLASS_NAME
+    assert architecture["network_class_name"] == FACTORIZER.class_name
     kwargs = architecture["arch_kwargs"]
     assert (kwargs["matricize"], kwargs["local_path"]) == ("swin", "depthwise")
-    assert (kwargs["window_size"], kwargs["memory"]) == (8, "low")  # defaults, spelled out
+    assert kwargs["window_size"] == [[8, 8, 8], [8, 4, 4], [8, 4, 4]]
+    assert (kwargs["num_iters"], kwargs["recompute"]) == (5, True)  # defaults, spelled out
     assert isinstance(Factorizer(2, 2, **kwargs), Factorizer)
 
 
@@ -61,11 +62,9 @@ def test_configuration_that_inherits_the_network_gets_its_own_patch_size(
 
 def test_plans_of_another_trainer_keep_what_they_name(plans: dict[str, Any]) -> None:
     configuration = PlansManager(plans).get_configuration("3d_fullres")
-    kwargs = factorizer_kwargs(
-        configuration.network_arch_class_name, configuration.network_arch_init_kwargs, [8, 16, 16], window_size=4
-    )
+    kwargs = FACTORIZER.architecture(configuration, {"window_size": 4})["arch_kwargs"]
     plans["configurations"]["3d_fullres"]["architecture"] = {
-        "network_class_name": CLASS_NAME, "arch_kwargs": kwargs, "_kw_requires_import": [],
+        "network_class_name": FACTORIZER.class_name, "arch_kwargs": kwargs, "_kw_requires_import": [],
     }  # fmt: skip
     standalone = standalone_plans(plans, nnUNetTrainer)
     exported = standalone["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"]

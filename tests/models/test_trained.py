@@ -8,10 +8,13 @@ import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_factorizer.errors import UserError
-from nnunetv2_factorizer.models.trained import TrainedModel, adapt_weights, read_model, trained_network, tuned_network
+from nnunetv2_factorizer.models.adapt import adapt_rank
+from nnunetv2_factorizer.models.trained import TrainedModel, read_model, trained_network, tuned_network
 from nnunetv2_factorizer.network import block
 from tests.models.conftest import make_checkpoint
-from tests.tune.conftest import meta_network
+from tests.tune.conftest import folder, meta_network, model
+
+__all__ = ["folder", "model"]  # fixtures
 
 CPU = torch.device("cpu")
 V0 = "encoder.stages.1.0.mixer.nmf.v0"
@@ -26,7 +29,7 @@ def test_network_that_is_not_a_factorizer(folder: Path, plans: dict[str, Any]) -
     path = folder / "fold_0" / "checkpoint_final.pth"
     weights = {"trainer_name": "nnUNetTrainer"}
     torch.save(torch.load(path, weights_only=False) | weights, path)
-    with pytest.raises(UserError, match=r"PlainConvUNet, which has no factorization\.\nGive the trainer"):
+    with pytest.raises(UserError, match=r"the weights do not fit the network that nnUNetTrainer builds"):
         read_model(folder, ["0"], "checkpoint_final.pth")
 
 
@@ -58,9 +61,9 @@ def test_weights_are_shared_and_the_trained_network_stays(model: TrainedModel) -
 def test_new_ranks_keep_the_trained_columns(model: TrainedModel) -> None:
     trained = trained_network(model, "0", CPU).state_dict()
     before = torch.get_rng_state()
-    ranks = {rank: adapt_weights(trained, meta_network(model, rank=rank).state_dict()) for rank in (2, 4)}
+    ranks = {rank: adapt_rank(trained, meta_network(model, rank=rank).state_dict()) for rank in (2, 4)}
     assert torch.equal(torch.get_rng_state(), before)
-    again = adapt_weights(trained, meta_network(model, rank=4).state_dict())
+    again = adapt_rank(trained, meta_network(model, rank=4).state_dict())
     assert torch.equal(again[V0], ranks[4][V0])
     for rank, adapted in ranks.items():
         assert adapted[V0].shape == (trained[V0].shape[0], rank)
@@ -70,7 +73,7 @@ def test_new_ranks_keep_the_trained_columns(model: TrainedModel) -> None:
         assert 0 <= new.min() < 0.1 < 0.9 < new.max() < 1
     other = V0.replace("stages.1", "stages.0")
     assert not torch.equal(ranks[4][V0][:, 1:], ranks[4][other][:, 1:])
-    fewer = adapt_weights(ranks[4], meta_network(model, rank=2).state_dict())
+    fewer = adapt_rank(ranks[4], meta_network(model, rank=2).state_dict())
     assert all(torch.equal(fewer[name], ranks[2][name]) for name in fewer)
 
 

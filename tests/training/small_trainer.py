@@ -8,7 +8,7 @@ import pytest
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from nnunetv2_factorizer.planning.architecture import CLASS_NAME
+from nnunetv2_factorizer.families import FACTORIZER
 
 DATASET = "Dataset997_Small"
 PATCH = (8, 16, 16)
@@ -44,7 +44,7 @@ def plans(**arch_kwargs: Any) -> dict[str, Any]:
             for kind, order in RESAMPLING_ORDER.items()
         },
         "architecture": {
-            "network_class_name": CLASS_NAME,
+            "network_class_name": FACTORIZER.class_name,
             "arch_kwargs": kwargs | arch_kwargs,
             "_kw_requires_import": [],
         },

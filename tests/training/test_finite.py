@@ -9,7 +9,7 @@ from torch import nn
 
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.trainers.nnUNetTrainerConvFactorizer import nnUNetTrainerConvFactorizer
-from nnunetv2_factorizer.training.finite import first_non_finite_layer
+from nnunetv2_factorizer.training.finite import MOST_SKIPPED_STEPS, first_non_finite_layer
 from tests.training.small_trainer import make_batch, make_trainer
 
 
@@ -83,3 +83,43 @@ def test_a_finite_network_has_no_such_layer() -> None:
     assert first_non_finite_layer(network, torch.randn(1, 1, 4, 4, 4)) is None
     nn.init.constant_(network[0].bias, float("nan"))
     assert first_non_finite_layer(network, torch.randn(1, 1, 4, 4, 4)) == "0 (Conv3d)"
+
+
+@pytest.fixture
+def scaled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """With a GradScaler, as nnU-Net has one on a GPU."""
+    trainer = make_trainer(nnUNetTrainerConvFactorizer, tmp_path, monkeypatch)
+    trainer.grad_scaler = torch.amp.GradScaler("cpu")
+    trainer.num_iterations_per_epoch = 100
+    trainer.initialize()
+    trainer.on_train_epoch_start()
+    return trainer
+
+
+def bad_batch() -> dict[str, Any]:
+    batch = make_batch()
+    batch["data"][1, 0, 3, 4, 5] = float("nan")
+    return batch
+
+
+def test_a_step_that_a_scaler_skips_does_not_stop_the_training(scaled: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        for _ in range(MOST_SKIPPED_STEPS - 1):
+            before = {name: weight.clone() for name, weight in scaled.network.state_dict().items()}
+            scaled.train_step(bad_batch())
+            assert all(torch.equal(weight, before[name]) for name, weight in scaled.network.state_dict().items())
+        assert "The loss is nan (cases case_a, case_b); the weights are kept as they were." in capsys.readouterr().out
+        scaled.grad_scaler.update(1.0)  # the scale has gone down with every step
+        scaled.train_step(make_batch())  # and the count begins again
+        assert not all(torch.equal(weight, before[name]) for name, weight in scaled.network.state_dict().items())
+
+
+def test_several_skipped_steps_in_a_row_stop_it_with_the_cause(scaled: Any) -> None:
+    for _ in range(MOST_SKIPPED_STEPS - 1):
+        scaled.train_step(bad_batch())
+    assert_stops(scaled, bad_batch(), r"images with NaN or infinite voxels: case_b \(channel 0\)\.\nMend these images")
+
+
+def test_under_a_scaler_nothing_looks_at_the_loss_before_the_backward_pass(scaled: Any) -> None:
+    """It would wait for the GPU; nnU-Net waits for the loss after the step anyway."""
+    assert not scaled.loss._forward_hooks

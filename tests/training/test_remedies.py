@@ -32,7 +32,32 @@ def test_an_impossible_argument_is_named_with_the_file(
 ) -> None:
     trainer = make_trainer(trainer_class, tmp_path, monkeypatch, the_plans=plans(**edited))
     file = f"{DATASET}/nnUNetFactorizerPlans.json"
-    with pytest.raises(UserError, match=rf"{cause}.*\nMend arch_kwargs of 3d_fullres in .*{file}, or plan again\.$"):
+    with pytest.raises(UserError, match=rf"{cause}.*\nMend .*arch_kwargs of 3d_fullres in .*{file}, or plan again\.$"):
+        trainer.initialize()
+
+
+def test_a_trainer_with_its_own_arguments_does_not_blame_those_of_the_plans(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class nnUNetTrainerWrong(nnUNetTrainerSwinFactorizer):
+        choices = nnUNetTrainerSwinFactorizer.choices | {"rank": 99}
+
+    trainer = make_trainer(nnUNetTrainerWrong, tmp_path, monkeypatch)
+    expected = (
+        r"rank must be a whole number from 1 to 4.*, got 99.*\nMend nnUNetTrainerWrong, which takes n_stages, "
+        r"features_per_stage, conv_op, strides, patch and spacing from arch_kwargs of 3d_fullres in "
+    )
+    with pytest.raises(UserError, match=expected):
+        trainer.initialize()
+
+
+def test_errors_that_plans_did_not_make_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class nnUNetTrainerDefect(nnUNetTrainerSwinFactorizer):
+        def make_optimizer(self, lr: float) -> Any:
+            raise ValueError("a defect of this trainer")
+
+    trainer = make_trainer(nnUNetTrainerDefect, tmp_path, monkeypatch)
+    with pytest.raises(ValueError, match=r"^a defect of this trainer$"):
         trainer.initialize()
 
 
@@ -48,7 +73,7 @@ def test_a_patch_that_the_strides_do_not_divide_is_named(tmp_path: Path, monkeyp
     trainer.initialize()
     batch = make_batch()
     batch["data"] = batch["data"][..., :-1]
-    with pytest.raises(UserError, match=r"divisible by \[2, 4, 4\] .*got \(2, 2, 8, 16, 15\)"):
+    with pytest.raises(ValueError, match=r"divisible by \[2, 4, 4\] .*got \(2, 2, 8, 16, 15\)"):
         trainer.train_step(batch)
 
 
@@ -64,11 +89,14 @@ def test_plans_of_another_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         trainer.initialize()
 
 
-@pytest.mark.parametrize(("memory", "remedy"), [("low", r"\nLower batch_size"), ("fast", r'\nSet "memory" to "low"')])
+@pytest.mark.parametrize(
+    ("recompute", "remedy"),
+    [(True, r"\nLower batch_size"), ([True, False, True], r'\nSet "recompute" to true in arch_kwargs, or lower')],
+)
 def test_out_of_memory_says_what_to_lower(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: str, remedy: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recompute: Any, remedy: str
 ) -> None:
-    trainer = make_trainer(nnUNetTrainerFactorizer, tmp_path, monkeypatch, the_plans=plans(memory=memory))
+    trainer = make_trainer(nnUNetTrainerFactorizer, tmp_path, monkeypatch, the_plans=plans(recompute=recompute))
     trainer.initialize()
     trainer.on_train_epoch_start()
 
@@ -83,7 +111,7 @@ def test_out_of_memory_says_what_to_lower(
         rf"Tried to allocate 2\.00 GiB\. GPU 0 .* is free: epoch 0, iteration 0, batch size 2, "
         rf"patch \[{', '.join(map(str, PATCH))}\]"
     )
-    with pytest.raises(torch.OutOfMemoryError, match=cause + r"\." + remedy) as error:
+    with pytest.raises(UserError, match=cause + r"\." + remedy) as error:
         trainer.train_step(make_batch())
     assert "nnUNetv2_factorizer_plan_and_preprocess -d ID -gpu_memory_target GB" in str(error.value)
     assert "nnUNet_compile=f" in str(error.value)

@@ -3,19 +3,24 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+from torch.optim import SGD
 
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.ext_trainer import trainers_folder
+from nnunetv2_factorizer.families import FACTORIZER
 from nnunetv2_factorizer.network import Factorizer
-from nnunetv2_factorizer.planning.architecture import CLASS_NAME, factorizer_kwargs
-from nnunetv2_factorizer.training.recipe import FactorizerRecipe
+from nnunetv2_factorizer.training import Guard, Recipe
+from tests.training.small_trainer import make_batch, make_trainer
 
 CHOICES = {
     "nnUNetTrainerSwinFactorizer": ("swin", "none"),
@@ -50,8 +55,12 @@ def find(name: str) -> Any:
 def configuration(class_name: str = UNET, kwargs: dict[str, Any] = UNET_KWARGS) -> ConfigurationManager:
     imports = ["conv_op", "norm_op", "dropout_op", "nonlin"] if class_name == UNET else []
     architecture = {"network_class_name": class_name, "arch_kwargs": kwargs, "_kw_requires_import": imports}
-    plan = {"patch_size": [8, 16, 16], "batch_size": 2, "architecture": architecture}
+    plan = {"patch_size": [8, 16, 16], "spacing": [2.0, 1.0, 1.0], "batch_size": 2, "architecture": architecture}
     return ConfigurationManager(plan)
+
+
+def kwargs_for(class_name: str = UNET, kwargs: dict[str, Any] = UNET_KWARGS, **choices: Any) -> dict[str, Any]:
+    return FACTORIZER.arch_kwargs(class_name, kwargs, [8, 16, 16], [2.0, 1.0, 1.0], choices)
 
 
 def build(trainer: Any, manager: ConfigurationManager) -> torch.nn.Module:
@@ -60,9 +69,9 @@ def build(trainer: Any, manager: ConfigurationManager) -> torch.nn.Module:
 
 @pytest.mark.parametrize("name", [*CHOICES, "nnUNetTrainerFactorizer"])
 def test_found_by_name_in_every_length(name: str) -> None:
-    assert find(name).epochs == 400
+    assert find(name).num_epochs == 400
     for epochs in (5, 100, 250, 1000):
-        assert find(f"{name}_{epochs}epochs").epochs == epochs
+        assert find(f"{name}_{epochs}epochs").num_epochs == epochs
 
 
 @pytest.mark.parametrize("name", CHOICES)
@@ -77,31 +86,39 @@ def test_builds_its_network_for_nnunets_own_plans(name: str) -> None:
     assert [tuple(o.shape) for o in outputs] == [(1, 3, 8, 16, 16), (1, 3, 8, 8, 8)]
 
 
+def test_windows_follow_the_spacing_as_in_plans_of_ours() -> None:
+    network = build(find("nnUNetTrainerSwinFactorizer"), configuration())
+    windows = [stage[0].mixer.matricize.window for stage in network.encoder.stages]
+    assert windows == [(4, 8, 8), (8, 8, 8), (8, 8, 8)]
+    assert windows == [tuple(window) for window in kwargs_for()["window_size"]]
+
+
 def test_plans_of_a_factorizer_keep_what_the_trainer_does_not_decide() -> None:
-    kwargs = factorizer_kwargs(UNET, UNET_KWARGS, [8, 16, 16], window_size=4, matricize="swin")
+    kwargs = kwargs_for(window_size=4, matricize="swin")
     json.dumps(kwargs)
-    network = build(find("nnUNetTrainerLocalFactorizer"), configuration(CLASS_NAME, kwargs))
+    network = build(find("nnUNetTrainerLocalFactorizer"), configuration(FACTORIZER.class_name, kwargs))
     assert network.encoder.stages[0][0].mixer.matricize.window == (4, 4, 4)
     assert type(network.encoder.stages[0][0].mixer.matricize).__name__ == "LocalMatricize"
 
 
-@pytest.mark.parametrize("class_name", [UNET, CLASS_NAME])
+@pytest.mark.parametrize("class_name", [UNET, FACTORIZER.class_name])
 def test_plain_trainer_builds_what_the_plans_name(class_name: str) -> None:
-    kwargs = UNET_KWARGS if class_name == UNET else factorizer_kwargs(UNET, UNET_KWARGS, [8, 16, 16])
+    kwargs = UNET_KWARGS if class_name == UNET else kwargs_for()
     network = build(find("nnUNetTrainerFactorizer"), configuration(class_name, kwargs))
-    assert isinstance(network, Factorizer) is (class_name == CLASS_NAME)
+    assert isinstance(network, Factorizer) is (class_name == FACTORIZER.class_name)
 
 
 def test_plans_without_stages_are_refused() -> None:
     with pytest.raises(UserError, match=r"some\.Transformer, whose arguments lack n_stages, .*strides"):
-        factorizer_kwargs("some.Transformer", {"conv_op": "torch.nn.Conv3d"}, [8, 8, 8])
+        kwargs_for("some.Transformer", {"conv_op": "torch.nn.Conv3d"})
 
 
 def test_importing_a_trainer_leaves_nothing_of_the_package_out_of_place() -> None:
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); before = set(sys.path)\n"
         "import nnUNetTrainerSwinFactorizer as module\n"
-        "assert module.nnUNetTrainerSwinFactorizer.__mro__[1].__module__ == 'nnunetv2_factorizer.training.any_plans'\n"
+        "base = module.nnUNetTrainerSwinFactorizer.__mro__[1]\n"
+        "assert base.__module__ == 'nnunetv2_factorizer.training.family_trainer'\n"
         "assert set(sys.path) == before\n"
     )
     subprocess.run([sys.executable, "-c", code, str(trainers_folder())], check=True)
@@ -109,7 +126,7 @@ def test_importing_a_trainer_leaves_nothing_of_the_package_out_of_place() -> Non
 
 @pytest.mark.parametrize("is_ddp", [False, True])
 def test_loss_weights_are_the_papers(is_ddp: bool) -> None:
-    trainer = FactorizerRecipe.__new__(FactorizerRecipe)
+    trainer = Recipe.__new__(Recipe)
     trainer.enable_deep_supervision, trainer.is_ddp, trainer.device = True, is_ddp, torch.device("cpu")
     trainer.label_manager = SimpleNamespace(has_regions=False, ignore_label=None)
     trainer.configuration_manager = SimpleNamespace(
@@ -123,3 +140,61 @@ def test_loss_weights_are_the_papers(is_ddp: bool) -> None:
     each = [float(loss.loss.ce(o, t)) for o, t in zip(outputs, targets, strict=True)]
     expected = each[0] + 0.5 * each[1] + 0.25 * each[2] + (1e-6 * each[3] if is_ddp else 0)
     assert float(loss(outputs, targets)) == pytest.approx(expected, rel=1e-7 if is_ddp else 1e-6)
+
+
+def test_attributes_of_a_class_are_obeyed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever nnU-Net's constructor says, and whichever trainer the mix-ins stand before."""
+
+    class Mine(Guard, Recipe, nnUNetTrainer):
+        initial_lr = 3e-4
+        weight_decay = 5e-3
+        num_iterations_per_epoch = 7
+        oversample_foreground_percent = 0.9
+
+    trainer = make_trainer(Mine, tmp_path, monkeypatch)
+    assert trainer.num_iterations_per_epoch == 2  # set on the object, as nnU-Net's users do
+    del trainer.num_iterations_per_epoch
+    assert (trainer.num_iterations_per_epoch, trainer.oversample_foreground_percent) == (7, 0.9)
+    trainer.initialize()
+    (group,) = trainer.optimizer.param_groups
+    assert (group["initial_lr"], group["weight_decay"]) == (3e-4, 5e-3)
+
+
+def test_a_length_that_is_set_on_the_object_is_obeyed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = make_trainer(find("nnUNetTrainerSwinFactorizer"), tmp_path, monkeypatch)
+    trainer.num_epochs, trainer.num_iterations_per_epoch = 100, 250
+    trainer.initialize()
+    assert trainer.optimizer.param_groups[0]["initial_lr"] == pytest.approx(2e-4)
+
+
+def test_another_optimizer_with_groups_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Mine(Guard, Recipe):
+        initial_lr = 0.5
+
+        def make_optimizer(self, lr: float) -> SGD:
+            encoder = list(self.network.encoder.parameters())
+            return SGD([{"params": encoder, "lr": lr / 10}, {"params": self.network.decoder.parameters()}], lr=lr)
+
+    trainer = make_trainer(Mine, tmp_path, monkeypatch)
+    trainer.num_epochs, trainer.num_iterations_per_epoch = 1, 8
+    trainer.initialize()
+    trainer.on_train_epoch_start()
+    rates = []
+    for _ in range(2):
+        rates.append([group["lr"] for group in trainer.optimizer.param_groups])
+        trainer.train_step(make_batch())
+    assert rates == [pytest.approx([0.025, 0.25]), pytest.approx([0.05, 0.5])]
+
+
+def test_a_trainer_with_its_own_schedule_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Mine(Guard, Recipe):
+        def configure_optimizers(self) -> tuple[Any, Any]:
+            optimizer = SGD(self.network.parameters(), 0.1)
+            return optimizer, PolyLRScheduler(optimizer, 0.1, 10)
+
+    trainer = make_trainer(Mine, tmp_path, monkeypatch)
+    trainer.initialize()
+    trainer.on_train_epoch_start()
+    before = trainer.optimizer.param_groups[0]["lr"]
+    trainer.train_step(make_batch())
+    assert trainer.optimizer.param_groups[0]["lr"] == before
