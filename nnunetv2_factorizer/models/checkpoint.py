@@ -37,7 +37,7 @@ PLAIN_TYPES: list[Any] = [
     (_plain_dict, "collections.defaultdict"),
     *(dict, list, int, float, bool, str),
 ]
-"""What logs hold on top of the types that PyTorch allows: numbers and arrays of numpy, and dictionaries with a default (read as plain ones).
+"""What logs hold on top of the types that PyTorch allows: numbers and arrays of numpy, dictionaries with a default.
 
 More are allowed by `torch.serialization.add_safe_globals([MyType])`, before the checkpoint is read.
 """
