@@ -7,13 +7,12 @@ from pathlib import Path
 from nnunetv2.utilities.file_path_utilities import (
     convert_identifier_to_trainer_plans_config,
     convert_trainer_plans_config_to_identifier,
-    get_output_folder,
 )
 
+from nnunetv2_factorizer.cli.model_arguments import results_folder
 from nnunetv2_factorizer.cli.told import user_errors_told
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.installation import install_command
-from nnunetv2_factorizer.models.folders import nnunet_folder
 from nnunetv2_factorizer.models.model_zip import export_models
 
 
@@ -39,9 +38,8 @@ def main() -> None:
 
 def _model_folders(dataset: str, trainer: str, plans: str, configurations: list[str] | None) -> list[Path]:
     if configurations:
-        return [Path(get_output_folder(dataset, trainer, plans, configuration)) for configuration in configurations]
-    nnunet_folder("nnUNet_results")  # or an error that names it
-    results = Path(get_output_folder(dataset)).parent
+        return [results_folder(dataset, trainer, plans, configuration) for configuration in configurations]
+    results = results_folder(dataset, trainer, plans, "3d_fullres").parent
     pattern = convert_trainer_plans_config_to_identifier(trainer, plans, "*")
     folders = sorted(results.glob(pattern))
     if not folders:

@@ -49,8 +49,21 @@ def model_folder(parser: argparse.ArgumentParser, args: argparse.Namespace) -> P
         return args.m
     if args.c is None:
         parser.error("-d needs -c, the configuration of the model")
-    nnunet_folder("nnUNet_results")  # or an error that names it
-    return Path(get_output_folder(args.d, args.tr, args.p, args.c))
+    return results_folder(args.d, args.tr, args.p, args.c)
+
+
+def results_folder(dataset: str, trainer: str, plans: str, configuration: str) -> Path:
+    """Where nnU-Net keeps the model.
+
+    Raises:
+        UserError: `nnUNet_results` is not set, or nnU-Net knows no such data set.
+    """
+    nnunet_folder("nnUNet_results")
+    try:
+        return Path(get_output_folder(dataset, trainer, plans, configuration))
+    except RuntimeError as error:
+        remedy = "Give the ID or the name of one of your data sets with -d, or a folder with -m."
+        raise UserError(str(error), remedy) from error
 
 
 def whole_number(text: str) -> int:

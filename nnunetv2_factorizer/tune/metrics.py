@@ -11,13 +11,14 @@ from nnunetv2.evaluation.evaluate_predictions import compute_tp_fp_fn_tn, region
 from numpy.typing import NDArray
 
 from nnunetv2_factorizer.errors import UserError
+from nnunetv2_factorizer.installation import install_extra
 
 
 def require_monai() -> None:
     """Checks that MONAI can be imported.
 
     Raises:
-        ImportError: it cannot.
+        UserError: it cannot.
     """
     try:
         with _quiet():
@@ -25,7 +26,7 @@ def require_monai() -> None:
     except ImportError as error:
         raise UserError(
             f"HD95 is computed by MONAI, which cannot be imported ({error}).",
-            "Install it: pip install 'nnunetv2-factorizer[tune]'",
+            f"Install it: {install_extra('tune')}",
         ) from error
 
 

@@ -41,17 +41,17 @@ def test_plain_network_is_the_published_one(matricize: str) -> None:
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-@pytest.mark.parametrize("memory", ["low", "fast"])
+@pytest.mark.parametrize("recompute", [True, False])
 @pytest.mark.parametrize("matricize", ["swin", "local", "global"])
 def test_the_network_is_the_plain_one(
-    matricize: str, memory: str, compiled: bool, monkeypatch: pytest.MonkeyPatch
+    matricize: str, recompute: bool, compiled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(working_set.VOXEL_NUMBERS, "cpu", 2**11)  # several chunks of each
     monkeypatch.setitem(working_set.WINDOW_NUMBERS, "cpu", 2**11)
     plain = ReferenceFactorizer(2, 3, [8, 16], [16, 24, 16], matricize, window=4, head_dim=4, num_heads=1)
     network = Factorizer(
         2, 3, 2, [8, 16], nn.Conv3d, [1, 2], matricize=matricize, window_size=4, head_dim=4,
-        patch_size=[16, 24, 16], memory=memory,
+        patch_size=[16, 24, 16], recompute=recompute,
     )  # fmt: skip
     load_reference_state_dict(network, plain.state_dict())
     run: Any = torch.compile(network, fullgraph=True, backend="aot_eager") if compiled else network

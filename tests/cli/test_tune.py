@@ -48,11 +48,11 @@ def test_no_preprocessed_data(folder: Path, tmp_path: Path, monkeypatch: pytest.
 
 def test_no_monai(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "monai.metrics", None)
-    assert "nnunetv2-factorizer[tune]" in run(monkeypatch, folder, "-tr", CONV, "-f", "0")
+    assert "pip install monai" in run(monkeypatch, folder, "-tr", CONV, "-f", "0")
 
 
 def test_num_cases_is_positive(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, folder, "-tr", CONV, "-num_cases", "0") == "2"
-    assert "-num_cases must be at least 1, got 0" in capsys.readouterr().err
+    assert "argument -num_cases: must be a whole number of at least 1, got 0" in capsys.readouterr().err

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from nnunetv2_factorizer.concepts.dictionary import ModelIdentity
-from nnunetv2_factorizer.concepts.images import Case
+from nnunetv2_factorizer.inference.images import Case
 from tests.inference.small_predictor import write_channels
 from tests.training.small_trainer import ENDING, dataset_json, plans
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnunetv2_factorizer.concepts.dictionary import ARRAYS, RECORD, Dictionary, ModelIdentity
+from nnunetv2_factorizer.concepts.dictionary import ARRAYS, DESCRIPTION, Dictionary, ModelIdentity
 from nnunetv2_factorizer.errors import UserError
 from tests.concepts.regions import IDENTITY, STAGE, make_predictor
 
@@ -33,7 +33,7 @@ def test_written_and_read(tmp_path: Path) -> None:
     read = Dictionary.load(tmp_path)
     for field in dataclasses.fields(Dictionary):
         np.testing.assert_array_equal(getattr(read, field.name), getattr(written, field.name))
-    record = json.loads((tmp_path / RECORD).read_text())
+    record = json.loads((tmp_path / DESCRIPTION).read_text())
     assert (record["categories"], record["channels"], record["stage"]) == (3, 16, STAGE)
     assert record["identity"]["checkpoint_sha256"] == "sha"
     assert "nnunetv2-factorizer" in record
@@ -62,7 +62,7 @@ def test_damaged_arrays(tmp_path: Path, damage: dict[str, Any]) -> None:
         Dictionary.load(tmp_path)
 
 
-@pytest.mark.parametrize("name", [ARRAYS, RECORD])
+@pytest.mark.parametrize("name", [ARRAYS, DESCRIPTION])
 @pytest.mark.parametrize("content", [b"", b"{}", b"PK\x03\x04"])
 def test_damaged_files(tmp_path: Path, name: str, content: bytes) -> None:
     dictionary().save(tmp_path)

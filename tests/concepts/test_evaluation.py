@@ -77,5 +77,5 @@ def test_probe_labels_what_is_not_pure_by_its_neighbours() -> None:
 def test_probe_of_one_label() -> None:
     with pytest.raises(UserError, match=r"^1 times a category .* into one label, of 1 labels in all; .*\nGive"):
         probe([np.array([[0, 0], [99, 1], [5, 6]])], np.eye(2), 0.9)
-    with pytest.raises(UserError, match=r"^--threshold must be at least 0\.5 and less than 1, got 5\.$"):
+    with pytest.raises(UserError, match=r"^--threshold must be at least 0\.5 and less than 1, got 5\.\nGive"):
         probe([np.array([[0, 0], [99, 1], [1, 99]])], np.eye(2), 5)

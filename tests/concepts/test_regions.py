@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import adjusted_rand_score
 
 from nnunetv2_factorizer.concepts.fitting import fit_dictionary
-from nnunetv2_factorizer.concepts.images import Case
 from nnunetv2_factorizer.concepts.segmentation import Concepts, segment_case
+from nnunetv2_factorizer.inference.images import Case
 from tests.concepts.regions import IDENTITY, NETWORKS, REGIONS, STAGE, make_image, trained_predictor, write_image
 from tests.inference.small_predictor import write_channels
 from tests.training.small_trainer import ENDING

@@ -8,10 +8,11 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from nnunetv2_factorizer.concepts.images import Case, load_image
+from nnunetv2_factorizer.concepts.images import load_image
 from nnunetv2_factorizer.concepts.segmentation import Concepts, segment_case
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.factorization.rows import solve_rows
+from nnunetv2_factorizer.inference.images import Case
 from tests.concepts.regions import STAGE, make_image, make_predictor, write_image
 from tests.inference.small_predictor import write_channels
 
@@ -39,7 +40,7 @@ def test_geometry_of_an_oblique_image(tmp_path: Path, mode: str, dimensions: int
     output = tmp_path / "out"
     output.mkdir()
     voxels = segment(case, output, Concepts(STAGE, CENTRES, mode), dimensions, soft=True)
-    original = sitk.ReadImage(case.files[0])
+    original = sitk.ReadImage(case.images[0])
     for path in (output / "case_0.mha", output / "soft" / "case_0_005.nii.gz"):
         written = sitk.ReadImage(str(path))
         for what in ("Size", "Spacing", "Origin", "Direction"):

@@ -24,7 +24,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "preprocessed" / DATASET).mkdir(parents=True)
     splits(tmp_path).write_text(json.dumps(SPLITS))
     for kind in ("raw", "preprocessed"):
-        monkeypatch.setattr(f"nnunetv2.paths.nnUNet_{kind}", str(tmp_path / kind))
+        monkeypatch.setenv(f"nnUNet_{kind}", str(tmp_path / kind))
     return tmp_path
 
 
@@ -37,7 +37,7 @@ def test_training_part_and_all(folder: Path) -> None:
     part, everything = training_cases(predictor, "0"), training_cases(predictor, "all")
     assert [case.name for case in part] == ["b", "a"]
     assert [case.name for case in everything] == ["a", "b", "c"]
-    assert [Path(file).name for file in part[0].files] == [f"b_0000{ENDING}", f"b_0001{ENDING}"]
+    assert [Path(file).name for file in part[0].images] == [f"b_0000{ENDING}", f"b_0001{ENDING}"]
 
 
 def test_what_is_missing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,6 +50,6 @@ def test_what_is_missing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     splits(folder).unlink()
     with pytest.raises(UserError, match=r"splits_final\.json does not exist\.\nSet nnU-Net's variables"):
         training_cases(predictor, "0")
-    monkeypatch.setattr("nnunetv2.paths.nnUNet_raw", None)
+    monkeypatch.delenv("nnUNet_raw")
     with pytest.raises(UserError, match=r"^nnUNet_raw is not set\.\nSet"):
         training_cases(predictor, "all")

@@ -177,6 +177,10 @@ class EncoderNamedWrongly(Good):
     key_to_encoder = "encoders"
 
 
+class PositionIsAModule(Good):
+    key_to_lpe = "encoder"
+
+
 class InProjWithoutChannels(Good):
     keys_to_in_proj = ("encoder.1",)
 

@@ -1,26 +1,32 @@
 """All that is registered, and nnU-Net's own networks, pass the suite. A new variant is tested by being registered."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 from dynamic_network_architectures.architectures.unet import PlainConvUNet, ResidualEncoderUNet
 from torch import nn
 
-from nnunetv2_factorizer.conformance import CASES, check_nnunet_architecture
-from nnunetv2_factorizer.families import FACTORIZER
-from nnunetv2_factorizer.network import Factorizer
+from nnunetv2_factorizer.conformance import CONFIGURATIONS, Configuration, check_nnunet_architecture
+from nnunetv2_factorizer.families import FAMILIES
 
-ARCHITECTURES: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
-    "PlainConvUNet": (PlainConvUNet, {}),
-    "ResidualEncoderUNet": (ResidualEncoderUNet, {}),
-} | {name: (Factorizer, choices) for name, choices in FACTORIZER.variants.items()}
+ARCHITECTURES: dict[str, tuple[type[nn.Module], Mapping[str, Any], Sequence[str]]] = {
+    "PlainConvUNet": (PlainConvUNet, {}, ()),
+    "ResidualEncoderUNet": (ResidualEncoderUNet, {}, ()),
+} | {
+    f"{name} {variant}": (family.network_class, choices, family.kw_requires_import)
+    for name, family in FAMILIES.items()
+    for variant, choices in family.variants.items()
+}
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=lambda configuration: configuration.name)
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_passes(name: str, case: Any) -> None:
-    network_class, arch_kwargs = ARCHITECTURES[name]
-    # The tracer sees no difference between 3D cases, and takes most of the time.
-    skip = ["torch_compile", "torch_export"] if case.name == "3d_anisotropic" else []
-    results = check_nnunet_architecture(network_class, arch_kwargs, skip, cases=[case])
+def test_passes(name: str, configuration: Configuration) -> None:
+    network_class, arch_kwargs, kw_requires_import = ARCHITECTURES[name]
+    # The tracer sees no difference between 3D configurations, and takes most of the time.
+    skip = ["torch_compile", "torch_export"] if configuration.name == "3d_anisotropic" else []
+    results = check_nnunet_architecture(
+        network_class, arch_kwargs, skip, configurations=[configuration], kw_requires_import=kw_requires_import
+    )
     assert [r.check for r in results if r.status == "skipped"] == skip

@@ -9,7 +9,15 @@ from dynamic_network_architectures.architectures.unet import ResidualEncoderUNet
 from nnunetv2.experiment_planning.experiment_planners.network_topology import get_pool_and_conv_props
 from torch import nn
 
-from nnunetv2_factorizer.conformance import CASES, CHECKS, Case, check_nnunet_architecture, rng, run_checks
+from nnunetv2_factorizer.conformance import (
+    CHECKS,
+    CONFIGURATIONS,
+    Configuration,
+    check_nnunet_architecture,
+    rng,
+    run_checks,
+)
+from nnunetv2_factorizer.errors import UserError
 from tests.conformance import broken
 
 ONLY_2D = ("3d", "3d_anisotropic")
@@ -39,6 +47,7 @@ BROKEN = [
     (broken.BoundInitialize, {"initialize"}, "no static method `initialize.*add `@staticmethod"),
     (broken.UninitialisedParameter, {"initialize", "gradients"}, "NaN or infinity in scale.*Set every parameter"),
     (broken.EncoderNamedWrongly, {"pretraining_keys"}, "`key_to_encoder` is 'encoders', which is no submodule"),
+    (broken.PositionIsAModule, {"pretraining_keys"}, "`key_to_lpe` is 'encoder', which is no parameter"),
     (broken.InProjWithoutChannels, {"pretraining_keys"}, r"'encoder.1'.*\(16, 8, 3, 3\).*the 2 input channels"),
     (broken.InProjIsAString, {"pretraining_keys"}, "must be a tuple of names, got 'encoder.0'"),
     (broken.ForgetsAHead, {"heads", "gradients", *SHAPES}, "needs .*one a decoder stage, highest resolution first"),
@@ -90,7 +99,7 @@ def test_a_broken_network_fails_where_it_is_broken(
 
 def test_a_network_that_cannot_be_built_is_checked_no_further() -> None:
     results = list(run_checks(broken.WantsMore, skip=ONLY_2D))
-    assert [r.status for r in results if r.case == "2d"] == ["failed"] + ["skipped"] * (len(CHECKS) - 1)
+    assert [r.status for r in results if r.configuration == "2d"] == ["failed"] + ["skipped"] * (len(CHECKS) - 1)
     assert check_nnunet_architecture(broken.WantsMore, {"embed_dim": 8}, skip=[*ONLY_2D, *SLOW])
 
 
@@ -128,24 +137,24 @@ def test_dotted_names_are_resolved_as_in_plans() -> None:
     assert {r.status for r in results if r.check == "shapes"} == {"failed"}
 
 
-def test_arguments_may_depend_on_the_case() -> None:
+def test_arguments_may_depend_on_the_configuration() -> None:
     seen = []
 
-    def arch_kwargs(case: Case) -> dict[str, Any]:
-        seen.append(case.name)
-        return {"features_per_stage": [8, 8, 8], "strides": [list(s) for s in case.strides]}
+    def arch_kwargs(configuration: Configuration) -> dict[str, Any]:
+        seen.append(configuration.name)
+        return {"features_per_stage": [8, 8, 8], "strides": [list(s) for s in configuration.strides]}
 
     check_nnunet_architecture(broken.Good, arch_kwargs, [*ONLY_2D, *SLOW])
     assert set(seen) == {"2d"}
 
 
-def test_what_the_case_decides_cannot_be_given() -> None:
-    with pytest.raises(ValueError, match=r"must not hold strides, which differ from case to case. Give a function"):
+def test_what_the_configuration_decides_cannot_be_given() -> None:
+    with pytest.raises(UserError, match=r"must not hold strides, which differ between .*\nGive a function"):
         check_nnunet_architecture(broken.Good, {"strides": [1, 2, 2]})
 
 
 def test_unknown_names_to_skip_are_told() -> None:
-    with pytest.raises(ValueError, match=r"skip must name checks or cases, got shape. There are: builds, .*, 2d, 3d"):
+    with pytest.raises(UserError, match=r"checks or configurations, got shape\.\nThere are: builds, .*, 2d, 3d"):
         check_nnunet_architecture(broken.Good, skip=["shape"])
 
 
@@ -155,7 +164,9 @@ def test_the_suite_leaves_the_global_generators_alone() -> None:
     assert rng.states() == before
 
 
-@pytest.mark.parametrize(("case", "spacing"), list(zip(CASES, ((1, 1), (1, 1, 1), (3, 1, 1)), strict=True)))
-def test_cases_are_what_nnunet_plans(case: Case, spacing: tuple[float, ...]) -> None:
-    _, strides, kernel_sizes, patch_size, _ = get_pool_and_conv_props(spacing, case.patch_size, 4, 999999)
-    assert (case.strides, case.kernel_sizes, case.patch_size) == (strides, kernel_sizes, patch_size)
+@pytest.mark.parametrize(
+    ("configuration", "spacing"), list(zip(CONFIGURATIONS, ((1, 1), (1, 1, 1), (3, 1, 1)), strict=True))
+)
+def test_configurations_are_what_nnunet_plans(configuration: Configuration, spacing: tuple[float, ...]) -> None:
+    planned = get_pool_and_conv_props(spacing, configuration.patch_size, 4, 999999)[1:4]
+    assert (configuration.strides, configuration.kernel_sizes, configuration.patch_size) == planned

@@ -7,18 +7,25 @@ def test_own_plans_share_the_data_and_work_with_any_trainer(phantom: Workspace) 
     preprocessed = phantom.preprocessed / "nnUNetPlans_3d_fullres"
     before = {path: path.stat().st_mtime_ns for path in preprocessed.iterdir()}
     phantom.run("nnUNetv2_factorizer_plan_and_preprocess", "-d", "998", "-c", "3d_fullres", "-np", "1")
-    plan = phantom.plans("nnUNetFactorizerPlans")["configurations"]["3d_fullres"]
+    plan = phantom.plans("nnUNetConvFactorizerMPlans")["configurations"]["3d_fullres"]
     assert plan["data_identifier"] == "nnUNetPlans_3d_fullres"
     assert plan["architecture"]["network_class_name"] == "nnunetv2_factorizer.network.Factorizer"
     assert plan["architecture"]["arch_kwargs"]["patch_size"] == plan["patch_size"]
     assert {path: path.stat().st_mtime_ns for path in preprocessed.iterdir()} == before
 
-    fold = phantom.train("nnUNetTrainerShort", plans="nnUNetFactorizerPlans", SKIP_VALIDATION="1")
+    fold = phantom.train("nnUNetTrainerShort", plans="nnUNetConvFactorizerMPlans", SKIP_VALIDATION="1")
     assert any("mixer.nmf" in key for key in checkpoint(fold)["network_weights"])
 
 
 def test_plans_that_say_something_else_are_not_overwritten(phantom: Workspace) -> None:
-    command = ("nnUNetv2_factorizer_plan_and_preprocess", "-d", "998", "--no_pp", "-matricize", "global")
+    command = (
+        "nnUNetv2_factorizer_plan_and_preprocess",
+        "-d",
+        "998",
+        "--no_pp",
+        "-pl",
+        "nnUNetPlannerGlobalFactorizer",
+    )
     phantom.run(*command)
     assert phantom.plans("nnUNetGlobalFactorizerPlans")["configurations"]["2d"]["architecture"]["arch_kwargs"][
         "matricize"
@@ -34,7 +41,6 @@ def test_another_spacing_gets_data_of_its_own(phantom: Workspace) -> None:
     phantom.run(
         "nnUNetv2_factorizer_plan_and_preprocess", "-d", "998", "-c", "3d_fullres", "-np", "1",
         "-overwrite_target_spacing", "6", "6", "6", "-overwrite_plans_name", "Coarse",
-        "-pl", "nnUNetPlannerConvFactorizerM",
     )  # fmt: skip
     plan = phantom.plans("Coarse")["configurations"]["3d_fullres"]
     assert plan["spacing"] == [6, 6, 6]

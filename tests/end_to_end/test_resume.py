@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from nnunetv2_factorizer.training.schedule import learning_rate
+from nnunetv2_factorizer.training.schedule import peak_learning_rate, warmup_cosine
 from tests.end_to_end.conftest import SWIN
 from tests.end_to_end.workspace import Workspace, checkpoint
 
@@ -42,8 +42,8 @@ def test_every_step_is_made_once_at_its_learning_rate(resumed: Path) -> None:
     final = checkpoint(resumed)
     assert final["current_epoch"] == 2
     assert {int(state["step"]) for state in final["optimizer_state"]["state"].values()} == {4}
-    assert final["logging"]["lrs"] == [learning_rate(step, 4) for step in (0, 2)]
-    assert final["optimizer_state"]["param_groups"][0]["lr"] == learning_rate(4, 4)
+    assert final["logging"]["lrs"] == [peak_learning_rate(4) * warmup_cosine(step, 4) for step in (0, 2)]
+    assert final["optimizer_state"]["param_groups"][0]["lr"] == peak_learning_rate(4) * warmup_cosine(4, 4)
     assert not (resumed / "checkpoint_latest.pth").exists()
 
 

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 import torch
 
 from nnunetv2_factorizer.ext_trainer import VARIABLE, trainers_folder
-from nnunetv2_factorizer.inference.images import find_images
+from nnunetv2_factorizer.inference.images import find_cases
 from nnunetv2_factorizer.inference.labels import foreground
 from nnunetv2_factorizer.inference.model import load_model
 from nnunetv2_factorizer.models.trained import read_model, trained_network, tuned_network
@@ -70,10 +70,10 @@ def assert_predicts_like_the_setting(workspace: Workspace, setting: Setting, mon
     predictor.network = tuned_network(model, setting.changes, weights)
     predictor.list_of_parameters = [predictor.network.state_dict()]
     torch.set_num_threads(1)  # as nnU-Net does with nnUNet_def_n_proc=1
-    images, adapted = find_images(workspace.raw / "imagesTs", ".nii.gz"), workspace.folder / f"adapted_{setting.name}"
+    cases, adapted = find_cases(workspace.raw / "imagesTs", ".nii.gz"), workspace.folder / f"adapted_{setting.name}"
     adapted.mkdir()
-    targets = [str(adapted / name) for name in images]
-    predictor.predict_from_files_sequential(list(images.values()), targets, save_probabilities=True)
+    targets = [str(adapted / case.name) for case in cases]
+    predictor.predict_from_files_sequential([list(case.images) for case in cases], targets, save_probabilities=True)
     assert len(targets) == 2
     for target in targets:
         expected, actual = (np.load(f"{path}.npz")["probabilities"] for path in (target, stock / Path(target).name))

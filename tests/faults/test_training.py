@@ -11,7 +11,6 @@ from nnunetv2.experiment_planning.verify_dataset_integrity import verify_dataset
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
 from nnunetv2_factorizer.demo.phantom import write_dataset
-from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.ext_trainer import VARIABLE, trainers_folder
 from nnunetv2_factorizer.trainers.nnUNetTrainerFactorizer import nnUNetTrainerFactorizer
 from tests.faults.small_data import image, preprocess
@@ -34,7 +33,7 @@ def train(*flags: str, trainer: str = TRAINER, variable: str | None = None) -> t
 @pytest.mark.parametrize("value", ["", "/no/such/folder"])
 def test_variable_not_set_or_pointing_nowhere(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv(VARIABLE, value)
-    with pytest.raises(UserError, match=rf"specify the external path via the `{VARIABLE}`.*{VARIABLE}={value}$"):
+    with pytest.raises(RuntimeError, match=rf"specify the external path via the `{VARIABLE}`.*{VARIABLE}={value}$"):
         recursive_find_trainer_class_by_name(TRAINER)
 
 
@@ -46,7 +45,7 @@ def test_a_missing_channel_is_found_before_planning(
     write_dataset(dataset, num_training=2, num_test=0)
     (dataset / "imagesTr" / "phantom_Tr001_0003.nii.gz").unlink()
     monkeypatch.setenv("PYTHONUNBUFFERED", "1")  # nnU-Net ends its worker, which may not have written by then
-    with pytest.raises(UserError, match="Some images have errors"):
+    with pytest.raises(RuntimeError, match="Some images have errors"):
         verify_dataset_integrity(str(dataset), num_processes=1)
     output = capfd.readouterr().out
     assert "Unexpected number of modalities" in output
@@ -60,7 +59,9 @@ def test_images_that_are_not_finite_stop_the_command(tmp_path: Path, monkeypatch
     status, lines = train()
     assert status == 1
     cause, remedy = lines[-2:]
-    assert cause.startswith("FloatingPointError: the loss is nan in epoch 0, iteration 0: images with NaN")
+    assert cause.startswith(
+        "nnunetv2_factorizer.errors.UserError: the loss is nan in epoch 0, iteration 0: images with NaN"
+    )
     assert "bad_case (channel 1)" in cause
     assert remedy.startswith("Mend these images or leave them out")
 
@@ -70,8 +71,8 @@ def test_edited_plans_stop_the_command(tmp_path: Path, monkeypatch: pytest.Monke
     status, lines = train()
     assert status == 1
     cause, remedy = lines[-2:]
-    assert cause.startswith("ValueError: head_dim must divide the channels of its stage, 8 (features_per_stage), got 5")
-    assert remedy.startswith("Mend arch_kwargs of 3d_fullres in ")
+    assert cause.startswith("nnunetv2_factorizer.errors.UserError: head_dim must divide the channels of its stage, 8 ")
+    assert remedy.startswith("Mend nnUNetTrainerSwinFactorizer, which takes n_stages, ")
 
 
 def test_a_truncated_checkpoint_stops_the_command_and_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ def running_at_once(case: int) -> int:
 
 
 def fail(case: int) -> None:
-    raise ValueError(f"case {case}")
+    raise UserError(f"case {case}", "Mend it.")
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_a_worker_has_one_case_at_a_time(cluster: LocalCluster) -> None:
 @pytest.mark.parametrize("distributed", [False, True])
 def test_errors_arrive(cluster: LocalCluster, distributed: bool) -> None:
     scheduler = cluster.scheduler_address if distributed else None
-    with pytest.raises(UserError, match="case 0"):
+    with pytest.raises(UserError, match=r"case 0\nMend it\."):
         list(map_cases(fail, range(3), scheduler=scheduler, show_progress=False))
 
 
@@ -81,5 +81,5 @@ def test_without_dask_or_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match=r"no Dask scheduler answers at tcp://127.0.0.1:9\.\nStart one"):
         list(map_cases(square, [1], scheduler="tcp://127.0.0.1:9", show_progress=False))
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(UserError, match=r"pip install 'nnunetv2-factorizer\[dask\]'"):
+    with pytest.raises(UserError, match=r"Install it: pip install distributed"):
         list(map_cases(square, [1], scheduler="tcp://127.0.0.1:9", show_progress=False))

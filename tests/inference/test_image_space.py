@@ -7,7 +7,7 @@ import pytest
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_factorizer.inference.image_space import to_image_space
-from nnunetv2_factorizer.inference.images import preprocess, segment
+from nnunetv2_factorizer.inference.images import preprocess, read, segment
 from tests.inference.small_predictor import noise, small_predictor, write_channels
 from tests.training.small_trainer import plans
 
@@ -26,7 +26,7 @@ def test_where_a_map_is_positive_is_where_its_logits_win(
     predictor = small_predictor()
     predictor.plans_manager = PlansManager(the_plans)
     predictor.configuration_manager = predictor.plans_manager.get_configuration("3d_fullres")
-    case = preprocess(predictor, files)
+    case = preprocess(predictor, *read(predictor, files))
     preprocessed = noise(*case.data.shape[1:]) - 5
     logits = case.data.new_tensor(np.stack([np.zeros_like(preprocessed), preprocessed]))
     image = to_image_space(preprocessed, predictor, case.properties)

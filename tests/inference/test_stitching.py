@@ -239,7 +239,7 @@ def test_a_full_disk_is_an_error_not_a_crash(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
     try:
-        with pytest.raises(UserError, match=os.strerror(errno.EFBIG)):
+        with pytest.raises(OSError, match=os.strerror(errno.EFBIG)):
             stitch(small_predictor(), torch.randn(2, 8, 32, 16), tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

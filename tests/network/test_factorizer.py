@@ -281,7 +281,7 @@ def test_names_that_nnunet_and_nnssl_look_for() -> None:
         ({"matricize": "shifted"}, "matricize must be one of 'swin', 'local', 'global', got 'shifted'"),
         ({"solver": "als"}, "solver must be one of .* got 'als'"),
         ({"local_path": "conv"}, "local_path must be one of 'none', 'depthwise', got 'conv'"),
-        ({"memory": "high"}, "memory must be one of 'low', 'fast', got 'high'"),
+        ({"recompute": "always"}, "recompute must be True or False, got 'always'"),
         ({"head_dim": 3}, "head_dim must divide the channels of its stage, 8 .* got 3"),
         ({"rank": 9}, "rank must be a whole number from 1 to .* got 9"),
         ({"window_size": 0}, "window_size must be a whole number of at least 1, got 0"),

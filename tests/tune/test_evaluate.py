@@ -16,7 +16,7 @@ from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.inference.model import load_model
 from nnunetv2_factorizer.models.trained import TrainedModel, read_model, trained_network
 from nnunetv2_factorizer.tune import evaluate
-from nnunetv2_factorizer.tune.evaluate import Case, load_case, measure, timed_logits, validation_cases
+from nnunetv2_factorizer.tune.evaluate import ValidationCase, load_case, measure, timed_logits, validation_cases
 from nnunetv2_factorizer.tune.settings import TRAINED, WITHOUT_NMF
 from nnunetv2_factorizer.tune.tuning import settings_of
 from tests.models.conftest import make_checkpoint
@@ -57,8 +57,8 @@ def predictors(model: TrainedModel) -> dict[str, nnUNetPredictor]:
 
 
 def test_cases_are_those_of_each_fold(model: TrainedModel, preprocessed: Path) -> None:
-    assert validation_cases(model) == [Case("0", "a"), Case("0", "b"), Case("1", "c")]
-    assert validation_cases(model, 1) == [Case("0", "a"), Case("1", "c")]
+    assert validation_cases(model) == [ValidationCase("0", "a"), ValidationCase("0", "b"), ValidationCase("1", "c")]
+    assert validation_cases(model, 1) == [ValidationCase("0", "a"), ValidationCase("1", "c")]
 
 
 @pytest.mark.parametrize(

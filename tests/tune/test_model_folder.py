@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from nnunetv2_factorizer.errors import UserError
-from nnunetv2_factorizer.models.checkpoint import RECORD, read_checkpoint
+from nnunetv2_factorizer.models.checkpoint import RECORD_KEY, read_checkpoint
 from nnunetv2_factorizer.models.trained import TrainedModel, trained_network, tuned_network
 from nnunetv2_factorizer.network import Factorizer
 from nnunetv2_factorizer.tune import model_folder
@@ -37,7 +37,7 @@ def test_folder_holds_the_setting_of_all_folds(model: TrainedModel) -> None:
         checkpoint = read_checkpoint(str(folder / f"fold_{fold}" / CHECKPOINT))
         assert checkpoint["trainer_name"] == "nnUNetTrainer"
         assert json.loads(json.dumps(checkpoint["init_args"]["plans"])) == plans  # tuples are lists
-        assert json.loads(json.dumps(checkpoint["init_args"][RECORD]["architecture"]["arch_kwargs"])) == kwargs
+        assert json.loads(json.dumps(checkpoint["init_args"][RECORD_KEY]["architecture"]["arch_kwargs"])) == kwargs
         assert checkpoint["exported_from"]["setting"] == "rank3_mu"
         network = Factorizer(2, 2, **kwargs).eval()
         network.load_state_dict(checkpoint["network_weights"])
@@ -62,6 +62,6 @@ def test_nothing_is_left_of_a_write_that_fails(model: TrainedModel, monkeypatch:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(model_folder.shutil, "copyfile", full)
-    with pytest.raises(UserError, match="No space left"):
+    with pytest.raises(OSError, match="No space left"):
         write_model(model, RANK, CHECKPOINT)
     assert [path.name for path in model.folder.parent.iterdir()] == [model.folder.name]
