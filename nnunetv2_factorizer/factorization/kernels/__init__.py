@@ -11,7 +11,6 @@ from torch import Tensor
 MAX_TILE = 2**14
 """Numbers of one window and head that fit on chip, 64 KiB in float32: a window of 8^3 with heads of up to 32."""
 
-
 SECTOR = 32
 """Bytes that a GPU reads at least: a program takes as many heads as fill one at each voxel."""
 
