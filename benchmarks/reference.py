@@ -50,6 +50,38 @@ class MLP(nn.Module):
         return self.block(x)
 
 
+def hals(x: Tensor, u: Tensor, v: Tensor, num_iters: int) -> tuple[Tensor, Tensor]:
+    """NMF of `(..., M, N)` by T sweeps of HALS, from `u` `(M, R)` and `v` `(N, R)`: the two factors.
+
+    `f_r <- max(0, (X g_r - sum_{l != r} f_l (G^T G)_{lr}) / ||g_r||^2)` for each r, then the same for G. Where
+    `g_r` is all zero, `f_r` is all ones: the published factors are so.
+    """
+    for _ in range(num_iters):
+        u = _hals_sweep(x, u, v)
+        v = _hals_sweep(x.mT, v, u)
+    return u, v
+
+
+def _hals_sweep(x: Tensor, f: Tensor, g: Tensor) -> Tensor:
+    f = f.expand(*x.shape[:-1], -1)
+    for r in range(f.shape[-1]):
+        g_r = g[..., r : r + 1]
+        others = [l for l in range(f.shape[-1]) if l != r]
+        rest = x @ g_r - f[..., others] @ (g[..., others].mT @ g_r)
+        norm2 = g_r.mT @ g_r
+        f_r = torch.where(norm2 > 0, torch.relu(rest) / norm2.clamp_min(1e-30), 1.0)
+        f = torch.cat([f[..., :r], f_r, f[..., r + 1 :]], dim=-1)
+    return f
+
+
+def multiplicative_update(x: Tensor, u: Tensor, v: Tensor, num_iters: int) -> tuple[Tensor, Tensor]:
+    """The same by T multiplicative updates: `F <- F * (X G) / (F G^T G)`, then the same for G."""
+    for _ in range(num_iters):
+        u = u * (x @ v) / (u @ (v.mT @ v))
+        v = v * (x.mT @ u) / (v @ (u.mT @ u))
+    return u, v
+
+
 class HALS(nn.Module):
     """Rank-1 NMF of `(..., M, N)` by T sweeps: `f <- X g / ||g||^2`, then `g <- X^T f / ||f||^2`."""
 

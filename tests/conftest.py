@@ -1,6 +1,7 @@
 """What several test modules need: where reference numbers and real data are, and the comparison they ask for."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,9 @@ import torch
 from torch import Tensor
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+REFERENCES = {"generated": Path(__file__).parent / "reference", "published": SHARED / "reference"}
+
+LoadReference = Callable[[str], dict[str, Tensor]]
 
 torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
 if not torch.cuda.is_available():
@@ -21,12 +25,17 @@ def relative_error(actual: Tensor, expected: Tensor) -> float:
     return (difference / torch.linalg.vector_norm(expected.double())).item()
 
 
-def load_reference(name: str) -> dict[str, Tensor]:
-    """The tensors of `../shared/reference/NAME.npz`; skips the test where the file is missing."""
-    path = SHARED / "reference" / f"{name}.npz"
-    if not path.exists():
-        pytest.skip(f"the reference numbers {path} are not on this machine")
-    return {key: torch.from_numpy(value) for key, value in np.load(path).items()}
+@pytest.fixture(params=REFERENCES)
+def load_reference(request: pytest.FixtureRequest) -> LoadReference:
+    """Gives the tensors of `NAME.npz`: once those of the plain formulation, once those of the original implementation.
+
+    The first are in the repository, made by `python -m benchmarks.reference_vectors tests/reference`. The second, in
+    `../shared/reference`, are larger; where they are missing, their half of the tests skips.
+    """
+    folder = REFERENCES[request.param]
+    if request.param == "published" and not folder.exists():
+        pytest.skip(f"the published numbers {folder} are not on this machine")
+    return lambda name: {key: torch.from_numpy(value) for key, value in np.load(folder / f"{name}.npz").items()}
 
 
 def real_dataset(name: str) -> Path:

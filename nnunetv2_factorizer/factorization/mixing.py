@@ -101,7 +101,7 @@ def workspace_bytes(operator: Any, volume: Tensor, device_type: str) -> int:
 
 @_mix.register_kernel("cuda")
 def _mix_cuda(x: Tensor, v0: Tensor, head_dim: int, window: list[int], shifted: bool, num_iters: int) -> Tensor:
-    if not (kernels.fits(x, head_dim, window) and kernels.available(x.device)):
+    if not kernels.usable(x, head_dim, window, shifted, num_iters):
         return _mix_rows(x, v0, head_dim, window, shifted, num_iters)
     from nnunetv2_factorizer.factorization.kernels.windows import mix_windows
 
@@ -112,7 +112,7 @@ def _mix_cuda(x: Tensor, v0: Tensor, head_dim: int, window: list[int], shifted: 
 def _mix_backward_cuda(
     grad: Tensor, x: Tensor, v0: Tensor, head_dim: int, window: list[int], shifted: bool, num_iters: int
 ) -> Tensor:
-    if not (kernels.fits(x, head_dim, window) and kernels.available(x.device)):
+    if not kernels.usable(x, head_dim, window, shifted, num_iters):
         return _mix_rows_backward(grad, x, v0, head_dim, window, shifted, num_iters)
     from nnunetv2_factorizer.factorization.kernels.windows import mix_windows_backward
 

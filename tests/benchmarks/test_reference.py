@@ -1,4 +1,4 @@
-"""The plain formulation gives the published numbers, and the package's network gives those of the plain formulation."""
+"""The plain formulation gives the reference numbers, and the package's network gives those of the plain formulation."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.reference import Block, ReferenceFactorizer
+from benchmarks.reference import HALS, Block, ReferenceFactorizer, hals, multiplicative_update
 from nnunetv2_factorizer.factorization import working_set
 from nnunetv2_factorizer.network import Factorizer, load_reference_state_dict
-from tests.conftest import load_reference, relative_error
+from tests.conftest import LoadReference, relative_error
 
 
 def check(module: nn.Module, data: dict[str, Tensor]) -> None:
@@ -29,15 +29,46 @@ def check(module: nn.Module, data: dict[str, Tensor]) -> None:
 
 
 @pytest.mark.parametrize("matricize", ["swin", "local", "global"])
-def test_plain_block_is_the_published_one(matricize: str) -> None:
-    block = Block(16, (16, 16, 16), 2, matricize=matricize, window=8, head_dim=8, num_iters=5)
-    check(block, load_reference(f"block_{matricize}"))
+def test_plain_block_gives_the_reference(matricize: str, load_reference: LoadReference) -> None:
+    data = load_reference(f"block_{matricize}")
+    _, channels, *size = data["x"].shape
+    check(Block(channels, size, 2, matricize=matricize, window=8, head_dim=8, num_iters=5), data)
 
 
 @pytest.mark.parametrize("matricize", ["swin", "global"])
-def test_plain_network_is_the_published_one(matricize: str) -> None:
-    network = ReferenceFactorizer(2, 3, [8, 16, 32], [32] * 3, matricize, window=4, head_dim=4, num_heads=2)
-    check(network, load_reference(f"network_{matricize}"))
+def test_plain_network_gives_the_reference(matricize: str, load_reference: LoadReference) -> None:
+    data = load_reference(f"network_{matricize}")
+    widths = [len(data[f"state/encoder.blocks.{i}.block.blocks.0.norm1.norm.weight"]) for i in range(3)]
+    check(ReferenceFactorizer(2, 3, widths, data["x"].shape[2:], matricize, window=4, head_dim=4, num_heads=2), data)
+
+
+@pytest.mark.parametrize("num_iters", [1, 2, 5, 10])
+def test_plain_rank_one_gives_the_reference(num_iters: int, load_reference: LoadReference) -> None:
+    data = load_reference("nmf_rank1")
+    nmf = HALS(*data["x"].shape[1:], num_iters)
+    nmf.init.v0 = data["v0"]
+    x = data["x"].requires_grad_()
+    y = nmf(x)
+    y.backward(data["grad_out"])
+    assert relative_error(y, data[f"y_T{num_iters}"]) < 1e-5
+    assert x.grad is not None
+    assert relative_error(x.grad[:5], data[f"grad_x_T{num_iters}"][:5]) < 1e-4
+
+
+@pytest.mark.parametrize("rank", [2, 4])
+@pytest.mark.parametrize(("name", "solver"), [("hals", hals), ("mu", multiplicative_update)])
+def test_plain_higher_rank_gives_the_reference(
+    name: str, solver: Any, rank: int, load_reference: LoadReference
+) -> None:
+    data = load_reference("nmf_rank_r")
+    x = data["x"].requires_grad_()
+    u, v = solver(x, data[f"u0_R{rank}"], data[f"v0_R{rank}"], 5)
+    y = u @ v.mT
+    y.backward(data["grad_out"])
+    for key, value in (("u", u), ("v", v), ("y", y)):
+        assert relative_error(value, data[f"{name}_{key}_R{rank}"]) < 1e-5
+    assert x.grad is not None
+    assert relative_error(x.grad, data[f"{name}_grad_x_R{rank}"]) < 1e-4
 
 
 @pytest.mark.parametrize("compiled", [False, True])

@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from math import prod
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ import torch
 pytest.importorskip("triton", reason="Triton comes with PyTorch's CUDA build for Linux only")
 
 from nnunetv2_factorizer.factorization import kernels, mixing
+from nnunetv2_factorizer.factorization.kernels import windows
 from nnunetv2_factorizer.factorization.kernels.windows import _launches, mix_windows, mix_windows_backward
 from tests.conftest import relative_error
 
@@ -42,6 +45,7 @@ def test_kernels_agree_with_the_cpu(
     settings = (torch.rand(prod(window), 1), head_dim, list(window), shifted, num_iters)
     on_device = (settings[0].to(DEVICE), *settings[1:])
     tolerance = 1e-5 if dtype == torch.float32 else 1e-2
+    assert kernels.usable(x.to(DEVICE), *settings[1:])
     y = mixing._mix_cuda(x.to(DEVICE), *on_device).cpu()
     assert y.dtype == dtype
     assert relative_error(y, torch.ops.nnunetv2_factorizer.mix(x, *settings)) < tolerance
@@ -83,16 +87,85 @@ def test_what_does_not_fit_is_computed_all_the_same() -> None:
     assert torch.equal(mixing._mix_cuda(x, *settings), torch.ops.nnunetv2_factorizer.mix(x, *settings))
 
 
-def test_a_gpu_on_which_triton_fails_is_warned_of_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
-        raise RuntimeError("no C compiler")
+@pytest.fixture
+def trials() -> Iterator[None]:
+    """What was tried before is forgotten, and so is what a test tries."""
+    kernels.available.cache_clear()
+    yield
+    kernels.available.cache_clear()
 
-    monkeypatch.setattr("nnunetv2_factorizer.factorization.kernels.windows.mix_windows", fail)
-    kernels.available.cache_clear()
-    with pytest.warns(UserWarning, match="no C compiler.*PyTorch is taken"):
-        assert not kernels.available(torch.device("cpu"))
-    assert not kernels.available(torch.device("cpu"))
-    kernels.available.cache_clear()
+
+def watch(
+    monkeypatch: pytest.MonkeyPatch, name: str, fails: Callable[[torch.Tensor], bool] = lambda x: False
+) -> list[torch.Tensor]:
+    """The volumes that `mix_windows` or `mix_windows_backward` will get; it raises for some of them."""
+    volumes, works = [], getattr(windows, name)
+
+    def watched(x: torch.Tensor, *arguments: Any) -> torch.Tensor:
+        volumes.append(x)
+        if fails(x):
+            raise RuntimeError("out of resource: shared memory")
+        return works(x, *arguments)
+
+    monkeypatch.setattr(windows, name, watched)
+    return volumes
+
+
+def fallbacks(warnings: pytest.WarningsRecorder) -> list[str]:
+    return [text for text in (str(warning.message) for warning in warnings) if "PyTorch is taken" in text]
+
+
+@pytest.mark.usefixtures("trials")
+@pytest.mark.parametrize("name", ["mix_windows", "mix_windows_backward"])
+def test_where_one_direction_fails_pytorch_does_both(
+    name: str, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    watch(monkeypatch, name, lambda x: True)
+    x, grad = torch.randn(2, 1, 6, 6, 4, device=DEVICE)
+    settings = (torch.rand(9, 1, device=DEVICE), 2, [3, 3], True, 5)
+    for _ in range(2):
+        assert torch.equal(mixing._mix_cuda(x, *settings), mixing._mix_rows(x, *settings))
+        dx = mixing._mix_backward_cuda(grad, x, *settings)
+        assert torch.equal(dx, mixing._mix_rows_backward(grad, x, *settings))
+    [text] = fallbacks(recwarn)
+    assert f"on {x.device} for windows of 3x3 voxels, head_dim 2 and float32 (out of resource" in text
+
+
+@pytest.mark.usefixtures("trials")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize(
+    ("window", "head_dim", "channels"), [([8, 8, 8], 8, 32), ([8, 8, 8], 2, 4), ([4, 8], 3, 9), ([5], 1, 64)]
+)
+def test_what_is_tried_is_the_tile_of_the_real_thing(
+    window: list[int], head_dim: int, channels: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward, backward = watch(monkeypatch, "mix_windows"), watch(monkeypatch, "mix_windows_backward")
+    x = torch.zeros(2, *(3 * p for p in window), channels, dtype=dtype, device=DEVICE)
+    assert kernels.usable(x, head_dim, window, True, 5)
+    v0 = torch.ones(prod(window), 1)
+    sizes = ("P0", "P1", "P2", "E", "T", "HEADS", "TILE_N", "TILE_E", "TILE_T", "SCALE", "ADD", "num_warps")
+    for [tried] in (forward, backward):
+        assert (tried.dtype, tried.device) == (x.dtype, x.device)
+        assert tried.shape[1:-1] == tuple(window)
+        launches = [_launches(volume, v0, head_dim, window, True, 5) for volume in (tried, x)]
+        of_trial, of_volume = ([[launch[size] for size in sizes] for _, launch in pair] for pair in launches)
+        assert of_trial == of_volume
+    assert kernels.usable(x, head_dim, window, True, 5)
+    assert len(forward) == 1  # once is enough
+
+
+@pytest.mark.usefixtures("trials")
+def test_a_setting_that_fails_leaves_the_others_alone(
+    monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    watch(monkeypatch, "mix_windows_backward", lambda x: x.dtype == torch.float16 and x.shape[1] == 4)
+    half = torch.zeros(1, 8, 8, 4, device=DEVICE).half()
+    for _ in range(2):
+        assert kernels.usable(half, 4, [2, 2], True, 5)
+        assert not kernels.usable(half, 4, [4, 4], True, 5)
+        assert not kernels.usable(half, 2, [4, 4], True, 5)
+        assert kernels.usable(half.float(), 4, [4, 4], True, 5)
+    assert len(fallbacks(recwarn)) == 2
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])

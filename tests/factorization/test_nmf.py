@@ -1,4 +1,4 @@
-"""The NMF layer against the original implementation, against a plain formulation, and by its properties."""
+"""The NMF layer against the reference numbers, against a plain formulation, and by its properties."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from nnunetv2_factorizer.factorization import NMF, factorize
-from tests.conftest import load_reference, relative_error
+from tests.conftest import LoadReference, relative_error
 
 SOLVERS = ("hals", "mu")
 
@@ -22,7 +22,9 @@ def make_nmf(u0: Tensor, v0: Tensor, num_iters: int = 5, solver: str = "hals", c
 @pytest.mark.parametrize("closed_form", [True, False])
 @pytest.mark.parametrize("num_iters", [1, 2, 5, 10])
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_rank_one_agrees_with_the_original(num_iters: int, closed_form: bool, solver: str) -> None:
+def test_rank_one_agrees_with_the_reference(
+    num_iters: int, closed_form: bool, solver: str, load_reference: LoadReference
+) -> None:
     data = load_reference("nmf_rank1")
     x = data["x"].requires_grad_()
     y = make_nmf(data["u0"], data["v0"], num_iters, solver, closed_form)(x)
@@ -37,7 +39,7 @@ def test_rank_one_agrees_with_the_original(num_iters: int, closed_form: bool, so
 
 @pytest.mark.parametrize("rank", [2, 4])
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_higher_rank_agrees_with_the_original(rank: int, solver: str) -> None:
+def test_higher_rank_agrees_with_the_reference(rank: int, solver: str, load_reference: LoadReference) -> None:
     data = load_reference("nmf_rank_r")
     nmf = make_nmf(data[f"u0_R{rank}"], data[f"v0_R{rank}"], 5, solver)
     x = data["x"].requires_grad_()

@@ -12,14 +12,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from nnunetv2_factorizer.factorization.kernels import MAX_TILE, power_of_two
+from nnunetv2_factorizer.factorization.kernels import heads_of_program, power_of_two
 from nnunetv2_factorizer.factorization.rank_one import EPS
 
 NUMBERS_PER_WARP = 1024
 """So many of the tile for each warp: twice as many, and the backward kernel's registers no longer hold them."""
-
-SECTOR = 32
-"""Bytes that a GPU reads at least: a program takes as many heads as fill one at each voxel."""
 
 
 def mix_windows(x: Tensor, v0: Tensor, head_dim: int, window: list[int], shifted: bool, num_iters: int) -> Tensor:
@@ -50,12 +47,8 @@ def _launches(
     window = [1] * (5 - x.ndim) + list(window)
     number = [-(-s // p) for s, p in zip(size, window, strict=True)]
     num_heads = x.shape[-1] // head_dim
-    tile_of_head = power_of_two(len(v0)) * power_of_two(head_dim)
-    heads = min(
-        power_of_two(max(1, SECTOR // (head_dim * x.element_size()))),
-        power_of_two(num_heads),
-        max(1, MAX_TILE // tile_of_head),
-    )
+    heads = heads_of_program(num_heads, head_dim, window, x.element_size())
+    tile = heads * power_of_two(len(v0)) * power_of_two(head_dim)
     launches = []
     for add in range(1 + shifted):
         arguments: dict[str, Any] = {f"S{axis}": s for axis, s in enumerate(size)}
@@ -66,7 +59,7 @@ def _launches(
             "C": x.shape[-1], "H": num_heads, "E": head_dim, "T": num_iters, "HEADS": heads,
             "TILE_N": power_of_two(len(v0)), "TILE_E": power_of_two(head_dim), "TILE_T": power_of_two(num_iters),
             "SCALE": 1 / (1 + shifted), "ADD": bool(add), "TINY": EPS,
-            "num_warps": min(16, max(1, heads * tile_of_head // NUMBERS_PER_WARP)),
+            "num_warps": min(16, max(1, tile // NUMBERS_PER_WARP)),
         }  # fmt: skip
         grid = (x.shape[0] * number[0] * number[1] * number[2], -(-num_heads // heads))
         launches.append((grid, arguments))
