@@ -15,7 +15,7 @@ from torch import Tensor
 
 from nnunetv2_factorizer import DISTRIBUTION
 from nnunetv2_factorizer.errors import UserError
-from nnunetv2_factorizer.families import as_architecture, family_of
+from nnunetv2_factorizer.families import family_of
 
 STOCK_TRAINER = nnUNetTrainer.__name__
 
@@ -60,9 +60,9 @@ def standalone_plans(plans: dict[str, Any], trainer: type[nnUNetTrainer]) -> dic
         configuration = manager.get_configuration(name)
         architecture = _architecture(trainer, configuration)
         family = family_of(architecture["network_class_name"])
-        if family is not None:
-            kwargs = family.defaults | architecture["arch_kwargs"]  # another version may have other defaults
-            standalone["configurations"][name]["architecture"] = as_architecture(family, kwargs)
+        defaults = family.defaults if family is not None else {}  # another version may have others
+        kwargs = {"arch_kwargs": defaults | architecture["arch_kwargs"]}
+        standalone["configurations"][name]["architecture"] = architecture | kwargs
     return standalone
 
 

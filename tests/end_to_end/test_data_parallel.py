@@ -11,7 +11,7 @@ from torch.multiprocessing import spawn
 from torch.nn.parallel import DistributedDataParallel
 
 from nnunetv2_factorizer.network import Factorizer
-from nnunetv2_factorizer.training import FactorizerRecipe
+from nnunetv2_factorizer.training import Recipe
 from tests.conftest import relative_error
 from tests.end_to_end.workspace import Workspace, checkpoint
 
@@ -19,8 +19,8 @@ NUM_PROCESSES = 2
 STRIDES = [1, 2, 2, 2, 2]
 SCALES = (1, 2, 4, 8)
 NETWORKS: dict[str, dict[str, Any]] = {
-    "low memory": {"recompute": True},
-    "fast": {"recompute": False},
+    "recomputed": {"recompute": True},
+    "kept": {"recompute": False},
     "compiled": {"recompute": True},  # recomputes by torch.utils.checkpoint
     "dropout": {"recompute": True, "dropout": 0.1},  # does so, too
 }
@@ -38,7 +38,7 @@ def make_network(name: str) -> nn.Module:
 
 
 def make_loss(is_ddp: bool) -> Any:
-    trainer = FactorizerRecipe.__new__(FactorizerRecipe)
+    trainer = Recipe.__new__(Recipe)
     trainer.enable_deep_supervision, trainer.is_ddp, trainer.device = True, is_ddp, torch.device("cpu")
     trainer.label_manager = SimpleNamespace(has_regions=False, ignore_label=None)
     trainer.configuration_manager = SimpleNamespace(batch_dice=True, pool_op_kernel_sizes=[[s] * 3 for s in STRIDES])
