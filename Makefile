@@ -23,6 +23,7 @@ lint: .venv/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports --quiet
 
 # The manual as a site, in site/. A dead link, a dead anchor and a stale docstring are errors.
 docs: .venv/installed

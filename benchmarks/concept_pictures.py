@@ -26,7 +26,7 @@ EVALUATION = "evaluation_matching-normalised.json"
 
 
 def draw(predictions: list[Path], labels: Path, out: Path, cases: list[str]) -> None:
-    description = json.loads((labels.parent / "dataset.json").read_text())
+    description = json.loads((labels.parent / "dataset.json").read_text(encoding="utf-8"))
     ending, columns = description["file_ending"], list(label_names(description)[0])
     reader = determine_reader_writer_from_dataset_json(description, verbose=False)()
 
@@ -34,7 +34,7 @@ def draw(predictions: list[Path], labels: Path, out: Path, cases: list[str]) -> 
         """The first channel, `(z, y, x)`."""
         return reader.read_images([str(path)])[0][0]
 
-    evaluations = [json.loads((folder / EVALUATION).read_text()) for folder in predictions]
+    evaluations = [json.loads((folder / EVALUATION).read_text(encoding="utf-8")) for folder in predictions]
     cases = cases or list(evaluations[0]["cases"])[:CASES]
     titles = ["image", "labels"]
     for folder, evaluation in zip(predictions, evaluations, strict=True):

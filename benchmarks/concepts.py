@@ -195,7 +195,7 @@ def _nearest(describe: Callable[[Case], NDArray], centres: NDArray, case: Case) 
 
 def _write(path: Path, row: dict[str, Any]) -> None:
     with replacing(str(path)) as unfinished:
-        Path(unfinished).write_text(json.dumps(row, indent=2))
+        Path(unfinished).write_text(json.dumps(row, indent=2), encoding="utf-8")
 
 
 def _print(out: Path) -> None:
@@ -203,7 +203,7 @@ def _print(out: Path) -> None:
     print(f"{machine()}. Mean foreground Dice of held-out cases.")
     protocols = [*PROTOCOLS, "matching-normalised, shuffled labels"]
     print(f"| features | stage | k | mode | cases | {' | '.join(protocols)} |\n|{' --- |' * (5 + len(protocols))}")
-    rows = [json.loads(path.read_text()) for path in out.glob("*.json")]
+    rows = [json.loads(path.read_text(encoding="utf-8")) for path in out.glob("*.json")]
     for row in sorted(rows, key=lambda row: [row[name] for name in ("features", "stage", "k", "mode")]):
         means = [row[p].get("foreground_mean", {}).get("Dice") for p in protocols]
         cells = [*(row[name] for name in ("features", "stage", "k", "mode")), len(row["matching"]["cases"])]

@@ -63,7 +63,7 @@ def train_and_validate(trainer: nnUNetTrainer, iterations: int, seed: int) -> di
     trainer.num_epochs = iterations // ITERATIONS_PER_EPOCH
     trainer.run_training()
     trainer.perform_actual_validation()
-    summary = json.loads((Path(trainer.output_folder) / "validation" / "summary.json").read_text())
+    summary = json.loads((Path(trainer.output_folder) / "validation" / "summary.json").read_text(encoding="utf-8"))
     return {
         "threads": torch.get_num_threads(),
         "parameters": sum(p.numel() for p in trainer.network.parameters()),
@@ -79,7 +79,7 @@ def prepare(dataset_id: int, batch_size: int, configuration: str = CONFIGURATION
         program = str(Path(sys.executable).parent / "nnUNetv2_plan_and_preprocess")
         command = [program, "-d", str(dataset_id), "-c", configuration, "-np", "2", "-npfp", "2"]
         subprocess.run(command, check=True, env=os.environ | {"nnUNet_n_proc_DA": "1"})
-    plans = json.loads((folder / "nnUNetPlans.json").read_text())
+    plans = json.loads((folder / "nnUNetPlans.json").read_text(encoding="utf-8"))
     plans["plans_name"] = f"nnUNetPlans_batch{batch_size}"
     plans["configurations"][configuration]["batch_size"] = batch_size
     (folder / f"{plans['plans_name']}.json").write_text(json.dumps(plans, indent=2))
@@ -87,7 +87,7 @@ def prepare(dataset_id: int, batch_size: int, configuration: str = CONFIGURATION
 
 
 def print_table(out: Path) -> None:
-    results = [json.loads(path.read_text()) for path in sorted(out.glob("nnUNetTrainer*.json"))]
+    results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(out.glob("nnUNetTrainer*.json"))]
     results.sort(key=lambda r: (r["iterations"], r["batch_size"], r["seed"], TRAINERS.index(r["trainer"])))
     labels = list(results[0]["dice"])
     columns = " | ".join(f"Dice label {label}" for label in labels)

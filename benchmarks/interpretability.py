@@ -35,7 +35,7 @@ def read_reports(out: Path) -> pd.DataFrame:
     """A row for each case, layer, component and label."""
     rows = []
     for path in sorted(out.glob("*/report.json")):
-        report = json.loads(path.read_text())
+        report = json.loads(path.read_text(encoding="utf-8"))
         for layer in report["layers"]:
             for component in layer["components"]:
                 for label, association in component["associations"].items():
@@ -61,7 +61,7 @@ def strongest(reports: pd.DataFrame) -> pd.DataFrame:
 
 def position_alone(out: Path, labels: Path) -> pd.DataFrame:
     """A row for each case and label, as `read_reports` has them."""
-    description = json.loads((out / "dataset.json").read_text())
+    description = json.loads((out / "dataset.json").read_text(encoding="utf-8"))
     ending, values = description["file_ending"], foreground(description)
     cases = {path.parent.name for path in out.glob("*/report.json")}
     others = [read(path) for path in sorted(labels.glob(f"*{ending}")) if path.name.removesuffix(ending) not in cases]
@@ -96,7 +96,9 @@ def scaled(volume: NDArray, size: tuple[int, ...]) -> NDArray:
 
 def write_untrained(model: Path, new: Path) -> None:
     """A model folder whose network has the weights that a training starts from."""
-    plans, dataset_json = (json.loads((model / name).read_text()) for name in ("plans.json", "dataset.json"))
+    plans, dataset_json = (
+        json.loads((model / name).read_text(encoding="utf-8")) for name in ("plans.json", "dataset.json")
+    )
     checkpoint = torch.load(model / "fold_0" / "checkpoint_final.pth", map_location="cpu", weights_only=False)
     trainer = recursive_find_trainer_class_by_name(checkpoint["trainer_name"])
     manager = PlansManager(plans)

@@ -71,7 +71,7 @@ def peak_mib(run: Callable[[], object]) -> float:
         allocated = torch.cuda.memory_allocated()
         run()
         return (torch.cuda.max_memory_allocated() - allocated) / 2**20
-    Path("/proc/self/clear_refs").write_text("5")  # Linux: forget the peak so far
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # Linux: forget the peak so far
     before = _resident_mib("VmRSS")
     run()
     return _resident_mib("VmHWM") - before
@@ -85,5 +85,5 @@ def in_own_process(module: str, *arguments: str) -> Any:
 
 def _resident_mib(field: str) -> float:
     """Resident memory of this process, now (`VmRSS`) or at its peak (`VmHWM`)."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) / 2**10 for line in lines if line.startswith(field))

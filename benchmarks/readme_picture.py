@@ -87,7 +87,7 @@ def main() -> None:
     parser.add_argument("--plane", choices=PLANES, default="sagittal")
     parser.add_argument("-o", type=Path, required=True)
     args = parser.parse_args()
-    description = json.loads((args.out / "dataset.json").read_text())
+    description = json.loads((args.out / "dataset.json").read_text(encoding="utf-8"))
     prediction = args.out / (args.case + description["file_ending"])
     component = args.out / args.case / f"{args.map}.nii.gz"
     image, truth, predicted, seen = (sitk.ReadImage(str(f)) for f in (args.image, args.labels, prediction, component))

@@ -111,7 +111,7 @@ def train(name: str, dataset_id: int, iterations: int, seed: int, out: Path) -> 
 
 
 def print_table(out: Path) -> None:
-    results = [json.loads(path.read_text()) for path in out.glob("*.json")]
+    results = [json.loads(path.read_text(encoding="utf-8")) for path in out.glob("*.json")]
     print("| variant | iterations | Dice label 1 | Dice label 2 | mean Dice |\n| --- | --- | --- | --- | --- |")
     for r in sorted(results, key=lambda r: (r["iterations"], -r["mean_dice"])):
         dice = " | ".join(f"{value:.3f}" for value in r["dice"].values())

@@ -16,6 +16,15 @@ from torch import nn
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.network.windows import windows_and_heads
 
+UNET_READS = (
+    *("n_stages", "features_per_stage", "conv_op", "kernel_sizes", "strides", "n_conv_per_stage_decoder", "conv_bias"),
+    *("norm_op", "norm_op_kwargs", "dropout_op", "dropout_op_kwargs", "nonlin", "nonlin_kwargs"),
+)
+"""What nnU-Net's plans say of any of its U-Nets, and `n_conv_per_stage` or `n_blocks_per_stage` for one of them."""
+
+UNET_IMPORTS = ("conv_op", "norm_op", "dropout_op", "nonlin")
+"""Those that plans hold as dotted names, which nnU-Net resolves before it calls the constructor."""
+
 FromPlan = Callable[[Sequence[float], Sequence[int], Sequence[Sequence[int]]], Mapping[str, Any]]
 """Arguments of a network from the spacing in mm, the patch in voxels and the strides of each stage."""
 
@@ -33,7 +42,7 @@ class Family:
     takes_patch_size: bool = False
     """Whether `patch_size` is one of its arguments."""
     kw_requires_import: tuple[str, ...] = ()
-    """Those of its arguments that are dotted names, which nnU-Net resolves before it calls the constructor."""
+    """Those of its arguments that nnU-Net shall resolve from dotted names, such as `UNET_IMPORTS`."""
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Name to the arguments that make it. A variant is tested (`tests/conformance`) by standing here."""
 

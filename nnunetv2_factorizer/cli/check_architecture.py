@@ -72,7 +72,7 @@ def _read(file: Path | None) -> dict[str, Any]:
     if file is None:
         return {}
     try:
-        arch_kwargs = json.loads(file.read_text())
+        arch_kwargs = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"--arch_kwargs {file}: {error}", "Give a JSON file.") from error
     if not isinstance(arch_kwargs, dict):

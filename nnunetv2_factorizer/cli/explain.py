@@ -6,7 +6,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from batchgenerators.utilities.file_and_folder_operations import load_json
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
 from nnunetv2_factorizer.cli.model_arguments import add_model_arguments, model_folder, predictor_of, unique_folds
@@ -16,6 +15,7 @@ from nnunetv2_factorizer.explain.case import explain_case
 from nnunetv2_factorizer.explain.layers import DEFAULT, select_layers
 from nnunetv2_factorizer.inference.cases import map_cases
 from nnunetv2_factorizer.inference.images import Case, find_cases
+from nnunetv2_factorizer.models.json_files import read_json
 
 OF_NNUNET = ("dataset.json", "plans.json")
 """What nnU-Net puts beside predictions, for its evaluation and postprocessing."""
@@ -82,7 +82,7 @@ def _check_free(args: argparse.Namespace, cases: list[Case], ending: str) -> Non
 def _prepare(output: Path, model: Path) -> None:
     """The output folder, with the files that nnU-Net puts there."""
     for name in OF_NNUNET:
-        if (output / name).exists() and load_json(str(output / name)) != load_json(str(model / name)):
+        if (output / name).exists() and read_json(output / name) != read_json(model / name):
             raise UserError(
                 f"{output / name} exists, is another than the model's and was not changed.",
                 "Give another folder with -o.",

@@ -3,13 +3,13 @@
 import argparse
 import shlex
 
-from batchgenerators.utilities.file_and_folder_operations import load_json
 from nnunetv2.configuration import default_num_processes
 from nnunetv2.experiment_planning.plan_and_preprocess_api import extract_fingerprints, plan_experiment_dataset
 
 from nnunetv2_factorizer.cli.told import user_errors_told
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.models.folders import nnunet_folder
+from nnunetv2_factorizer.models.json_files import read_json
 from nnunetv2_factorizer.planning.preprocess import preprocess_missing
 from nnunetv2_factorizer.planning.report import chosen
 from nnunetv2_factorizer.plans import PLANNERS
@@ -53,11 +53,7 @@ def main() -> None:
             print("Preprocessing...")
             preprocess_missing(dataset_id, name, args.c, processes, args.verbose, not args.no_pbar)
         print(f"\nPlanned for a GPU of {args.gpu_memory_target or planner.gpu_memory_target_in_gb:g} GB:")
-        print(
-            "\n".join(
-                chosen(plans, load_json(str(nnunet_folder("nnUNet_raw") / plans["dataset_name"] / "dataset.json")))
-            )
-        )
+        print("\n".join(chosen(plans, read_json(nnunet_folder("nnUNet_raw") / plans["dataset_name"] / "dataset.json"))))
         planned = [c for c in args.c if c in plans["configurations"]]
         configuration = "3d_fullres" if "3d_fullres" in planned else planned[0] if planned else "CONFIGURATION"
         command = ["nnUNetv2_train", str(dataset_id), configuration, "0", "-p", name, "-tr", "nnUNetTrainerFactorizer"]

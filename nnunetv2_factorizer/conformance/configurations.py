@@ -5,9 +5,6 @@ from typing import Any
 
 from dynamic_network_architectures.building_blocks.helper import convert_dim_to_conv_op, get_matching_instancenorm
 
-KW_REQUIRES_IMPORT = ("conv_op", "norm_op", "dropout_op", "nonlin")
-"""Arguments that nnU-Net's plans hold as dotted names, and that it resolves before it calls the constructor."""
-
 
 @dataclass(frozen=True)
 class Configuration:

@@ -10,7 +10,8 @@ import torch
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from torch import Tensor, nn
 
-from nnunetv2_factorizer.conformance.configurations import KW_REQUIRES_IMPORT, Configuration, planned_arch_kwargs
+from nnunetv2_factorizer.conformance.configurations import Configuration, planned_arch_kwargs
+from nnunetv2_factorizer.families import UNET_IMPORTS
 
 INPUT_CHANNELS = 2
 NUM_CLASSES = 3
@@ -55,7 +56,7 @@ class Subject:
     def build(self, *, deep_supervision: bool = True, num_classes: int = NUM_CLASSES) -> nn.Module:
         """A network from `plan` by nnU-Net's own function, after a way through JSON."""
         kwargs = json.loads(json.dumps(self.plan()))
-        required = [*(key for key in KW_REQUIRES_IMPORT if key in kwargs), *self.kw_requires_import]
+        required = [*(key for key in UNET_IMPORTS if key in kwargs), *self.kw_requires_import]
         network: nn.Module = get_network_from_plans(
             self.dotted_path, kwargs, required, INPUT_CHANNELS, num_classes, deep_supervision=deep_supervision
         )

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from batchgenerators.utilities.file_and_folder_operations import load_json
 from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from_dataset_json
 from tqdm import tqdm
 
@@ -19,6 +18,7 @@ from nnunetv2_factorizer.demo.trainers.nnUNetTrainerFactorizerDemo import nnUNet
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.ext_trainer import VARIABLE, trainers_folder
 from nnunetv2_factorizer.inference.labels import foreground
+from nnunetv2_factorizer.models.json_files import read_json
 
 TRAINER = nnUNetTrainerFactorizerDemo.__name__
 PLANS = "nnUNetPlans"
@@ -56,7 +56,7 @@ def run_pipeline(work: Path, dataset: str) -> list[str]:
                 _set(bar, 2 + int(match[1]) / nnUNetTrainerFactorizerDemo.num_epochs)
 
         step("plan", ["nnUNetv2_plan_and_preprocess", "-d", dataset_id, "-npfp", "2", "--no_pp", "--no_pbar"])
-        plans = load_json(str(base / f"{PLANS}.json"))
+        plans = read_json(base / f"{PLANS}.json")
         configuration = "3d_fullres" if "3d_fullres" in plans["configurations"] else "2d"
         step("preprocess", ["nnUNetv2_preprocess", "-d", dataset_id, "-c", configuration, "-np", "2", "--no_pbar"])
         step("train", ["nnUNetv2_train", dataset_id, configuration, "0", "-tr", TRAINER, "-p", PLANS,
@@ -73,8 +73,8 @@ def run_pipeline(work: Path, dataset: str) -> list[str]:
 
 def dice_table(work: Path, dataset: str) -> list[tuple[str, float]]:
     """Name of each label and its mean Dice over the test cases."""
-    summary = json.loads((work / "predictions" / "summary.json").read_text())
-    labels = foreground(load_json(str(work / "raw" / dataset / "dataset.json")))
+    summary = json.loads((work / "predictions" / "summary.json").read_text(encoding="utf-8"))
+    labels = foreground(read_json(work / "raw" / dataset / "dataset.json"))
     keys = {name: str(values if len(values) > 1 else values[0]) for name, values in labels.items()}
     return [(name, summary["mean"][key]["Dice"]) for name, key in keys.items()]
 
@@ -93,7 +93,7 @@ def _run(command: list[str], work: Path, on_line: Callable[[str], None]) -> None
     # The commands of this environment, whether or not it is activated.
     program = str(Path(sys.executable).parent / command[0])
     log = work / "logs" / f"{command[0]}.log"
-    with log.open("w") as file, subprocess.Popen(
+    with log.open("w", encoding="utf-8") as file, subprocess.Popen(
         [program, *command[1:]], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:  # fmt: skip
         assert process.stdout is not None
@@ -101,7 +101,7 @@ def _run(command: list[str], work: Path, on_line: Callable[[str], None]) -> None
             file.write(line)
             on_line(line)
     if process.returncode:
-        tail = "".join(log.read_text().splitlines(keepends=True)[-20:])
+        tail = "".join(log.read_text(encoding="utf-8").splitlines(keepends=True)[-20:])
         raise UserError(f"{shlex.join(command)} failed with exit code {process.returncode}. Its last lines:", tail)
 
 
@@ -111,7 +111,7 @@ def _set(bar: "tqdm[None]", done: float) -> None:
 
 
 def _draw(raw: Path, work: Path) -> None:
-    description = load_json(str(raw / "dataset.json"))
+    description = read_json(raw / "dataset.json")
     reader = determine_reader_writer_from_dataset_json(description, verbose=False)()
     ending = description["file_ending"]
     cases = {}

@@ -47,7 +47,7 @@ def link_dataset(dataset: Path, raw: Path) -> str:
 
     The data set itself is only read.
     """
-    description = json.loads((dataset / "dataset.json").read_text())
+    description = json.loads((dataset / "dataset.json").read_text(encoding="utf-8"))
     cases = get_filenames_of_train_images_and_targets(str(dataset))
     test = sorted(cases)[-min(HELD_BACK, len(cases) - FOLDS) :]
     target = raw / dataset.name

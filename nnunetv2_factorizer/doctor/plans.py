@@ -47,7 +47,7 @@ def read_json(path: Path) -> dict[str, Any]:
         ValueError: it is none.
     """
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{path} is no JSON file ({error})", "Take another copy of it, or plan again.") from None
     if not isinstance(content, dict):

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from batchgenerators.utilities.file_and_folder_operations import load_json
 from nnunetv2.utilities.file_path_utilities import (
     convert_trainer_plans_config_to_identifier,
     folds_tuple_to_string,
@@ -19,6 +18,7 @@ from nnunetv2_factorizer.installation import installed_from
 from nnunetv2_factorizer.models.atomic import replacing
 from nnunetv2_factorizer.models.checkpoint import read_checkpoint
 from nnunetv2_factorizer.models.folders import require_checkpoint
+from nnunetv2_factorizer.models.json_files import read_json
 from nnunetv2_factorizer.models.standalone import (
     STOCK_TRAINER,
     check_predictions,
@@ -57,7 +57,7 @@ def export_models(
 
 def _add_model(archive: zipfile.ZipFile, folder: Path, folds: Sequence[str], checkpoint_names: Sequence[str]) -> str:
     paths = [require_checkpoint(folder, fold, name) for fold in folds for name in checkpoint_names]
-    plans, dataset_json = load_json(str(folder / "plans.json")), load_json(str(folder / "dataset.json"))
+    plans, dataset_json = read_json(folder / "plans.json"), read_json(folder / "dataset.json")
     first = read_checkpoint(str(paths[0]))
     trainer = recursive_find_trainer_class_by_name(first["trainer_name"])
     standalone = standalone_plans(plans, trainer)

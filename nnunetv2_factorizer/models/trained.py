@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from batchgenerators.utilities.file_and_folder_operations import load_json
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
@@ -17,6 +16,7 @@ from torch import Tensor
 from nnunetv2_factorizer.models.adapt import adapt_rank
 from nnunetv2_factorizer.models.checkpoint import read_checkpoint
 from nnunetv2_factorizer.models.folders import require_checkpoint
+from nnunetv2_factorizer.models.json_files import read_json
 from nnunetv2_factorizer.models.standalone import check_predictions, origin, standalone_checkpoint, standalone_plans
 from nnunetv2_factorizer.network import Factorizer
 
@@ -45,7 +45,7 @@ def read_model(folder: Path, folds: Sequence[str], checkpoint_name: str) -> Trai
         UserError: the folder, a fold or a checkpoint is missing, or a checkpoint does not fit.
     """
     paths = {fold: require_checkpoint(folder, fold, checkpoint_name) for fold in folds}
-    plans, dataset_json = load_json(str(folder / "plans.json")), load_json(str(folder / "dataset.json"))
+    plans, dataset_json = read_json(folder / "plans.json"), read_json(folder / "dataset.json")
     checkpoints = {fold: read_checkpoint(str(path)) for fold, path in paths.items()}
     first = checkpoints[folds[0]]
     trainer = recursive_find_trainer_class_by_name(first["trainer_name"])

@@ -8,13 +8,13 @@ from math import prod
 from pathlib import Path
 from typing import Any, ClassVar
 
-from batchgenerators.utilities.file_and_folder_operations import load_json
 from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
 from nnunetv2.utilities.json_export import recursive_fix_for_json_export
 
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.families import FACTORIZER, Family, as_architecture
 from nnunetv2_factorizer.models.folders import nnunet_folder
+from nnunetv2_factorizer.models.json_files import read_json
 from nnunetv2_factorizer.planning.budget import budget_too_small, largest_batch, peak_of_step, usable_bytes
 
 NNUNET_PLANS = "nnUNetPlans"
@@ -173,7 +173,7 @@ class FamilyPlanner(ExperimentPlanner):
         if not path.exists():  # Then nnU-Net will find the data there, as it finds those of its other planners.
             stock = self.overwrite_target_spacing is None and self.preprocessor_name == "DefaultPreprocessor"
             return stock and configuration in ("2d", "3d_fullres")
-        theirs = load_json(str(path))
+        theirs = read_json(path)
         ours = {
             "transpose_forward": self.determine_transpose()[0],
             "image_reader_writer": self.determine_reader_writer().__name__,
@@ -196,7 +196,7 @@ class FamilyPlanner(ExperimentPlanner):
         self._fit_cascade(plans["configurations"])
         path = self._plans_file(self.plans_identifier)
         if path.exists():
-            old, new = load_json(str(path)), _as_json(plans)
+            old, new = read_json(path), _as_json(plans)
             old_configurations, new_configurations = old.pop("configurations"), new.pop("configurations")
             differing = [key for key in new if old.get(key) != new[key]]
             differing += [c for c, plan in new_configurations.items() if old_configurations.get(c, plan) != plan]

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from batchgenerators.utilities.file_and_folder_operations import load_json
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 from nnunetv2.utilities.label_handling.label_handling import convert_labelmap_to_one_hot
@@ -24,6 +23,7 @@ from nnunetv2_factorizer.inference.cases import map_cases
 from nnunetv2_factorizer.inference.images import segment
 from nnunetv2_factorizer.inference.labels import foreground
 from nnunetv2_factorizer.models.folders import nnunet_folder
+from nnunetv2_factorizer.models.json_files import read_json
 from nnunetv2_factorizer.models.trained import TrainedModel, patch_shape, trained_network, tuned_network
 from nnunetv2_factorizer.network import Factorizer
 from nnunetv2_factorizer.tune.metrics import evaluate
@@ -63,7 +63,7 @@ def validation_cases(model: TrainedModel, num_cases: int | None = None) -> list[
     for path in (splits_file, folder, base / "gt_segmentations"):
         if not path.exists():
             raise UserError(f"{path} does not exist: there are no validation cases to measure.", remedy)
-    splits = load_json(str(splits_file))
+    splits = read_json(splits_file)
     preprocessed = set(infer_dataset_class(str(folder)).get_identifiers(str(folder)))
     cases = []
     for fold in model.checkpoints:

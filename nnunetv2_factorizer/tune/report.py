@@ -54,9 +54,9 @@ def write_report(output: Path, tuning: Tuning, about: dict[str, Any]) -> None:
     sections = ["# Tuning", *findings(tuning), "## Pareto front", front_table(tuning), "## All settings"]
     sections += [settings_table(tuning), NOTES]
     with replacing(str(output / TABLES)) as path:
-        Path(path).write_text("\n\n".join(sections) + "\n")
+        Path(path).write_text("\n\n".join(sections) + "\n", encoding="utf-8")
     with replacing(str(output / JSON)) as path:
-        Path(path).write_text(json.dumps(_null(about | _numbers(tuning)), indent=2, allow_nan=False))
+        Path(path).write_text(json.dumps(_null(about | _numbers(tuning)), indent=2, allow_nan=False), encoding="utf-8")
 
 
 def findings(tuning: Tuning) -> list[str]:

@@ -60,7 +60,7 @@ def test_every_command_has_a_page_in_the_navigation(command: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_flags_of_the_examples_exist(page: Path) -> None:
-    for command, *arguments in calls(page.read_text()):
+    for command, *arguments in calls(page.read_text(encoding="utf-8")):
         given = {word for word in arguments if re.fullmatch(r"--?[a-zA-Z]\S*", word)}
         assert given <= flags_of(COMMANDS[command]) | {"--help"}, (command, given)
 

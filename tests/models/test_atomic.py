@@ -15,7 +15,7 @@ def test_is_open_for_writing_when_it_is_synchronised(tmp_path: Path, monkeypatch
     modes = []
     monkeypatch.setattr("os.fsync", lambda file: modes.append(fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE))
     with replacing(str(tmp_path / "file")) as unfinished:
-        Path(unfinished).write_text("new")
+        Path(unfinished).write_text("new", encoding="utf-8")
     assert modes == [os.O_RDWR]
 
 
@@ -23,7 +23,7 @@ def test_takes_the_place_at_the_end(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("old")
     with replacing(str(path)) as unfinished:
-        Path(unfinished).write_text("new")
+        Path(unfinished).write_text("new", encoding="utf-8")
         assert path.read_text() == "old"
     assert path.read_text() == "new"
     assert list(tmp_path.iterdir()) == [path]
@@ -36,7 +36,7 @@ def test_an_exception_leaves_the_old_one_and_nothing_else(tmp_path: Path, error:
 
     def write() -> None:
         with replacing(str(path)) as unfinished:
-            Path(unfinished).write_text("ne")
+            Path(unfinished).write_text("ne", encoding="utf-8")
             raise error
 
     with pytest.raises(error):

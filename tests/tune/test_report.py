@@ -116,7 +116,7 @@ def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
 
 def test_nothing_is_half_written(model: TrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(path: str, tuning: Tuning) -> None:
-        Path(path).write_text("half")
+        Path(path).write_text("half", encoding="utf-8")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(report, "save_figure", interrupted)
