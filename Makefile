@@ -23,7 +23,7 @@ lint: .venv/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/lint-imports --quiet
+	$(BIN)/lint-imports --no-logo
 
 # The manual as a site, in site/. A dead link, a dead anchor and a stale docstring are errors.
 docs: .venv/installed

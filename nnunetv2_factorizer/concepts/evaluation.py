@@ -1,5 +1,7 @@
 """How categories and labels go together: what each category is taken for, and how well that segments.
 
+Counted by hand: scikit-learn's contingency tables leave out what an image lacks, and its scores ask for the voxels.
+
 All follows from tables `(k + 1, labels)` of voxels, one an image: rows are categories (0 is none), columns labels.
 """
 

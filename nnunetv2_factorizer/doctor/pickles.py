@@ -1,4 +1,8 @@
-"""What a pickled file asks Python to import and call, found out without importing or calling any of it."""
+"""What a pickled file asks Python to import and call, found out without importing or calling any of it.
+
+By hand: PyTorch's `get_unsafe_globals_in_checkpoint` reads its own zip format of today alone, and a file of a stranger may
+be whatever nnU-Net unpickles.
+"""
 
 import io
 import pickle
