@@ -63,7 +63,7 @@ def _file(folder: Path | None, name: str, flag: str) -> Path | None:
 
 
 def _check_free(args: argparse.Namespace, cases: list[Case], ending: str) -> None:
-    """Raises a `FileExistsError` where a case would overwrite something, one that is done and left out excepted."""
+    """Raises a `UserError` where a case would overwrite something, one that is done and left out excepted."""
     endings = [ending, ".npz", ".pkl"] if args.save_probabilities else [ending]
     for case in cases:
         if (args.o / case.name).exists():

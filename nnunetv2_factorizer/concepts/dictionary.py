@@ -109,8 +109,7 @@ class Dictionary:
         """Reads what `save` wrote; nothing in it is unpickled.
 
         Raises:
-            FileNotFoundError: there is no dictionary.
-            ValueError: its files are damaged or do not belong together.
+            UserError: there is no dictionary, or its files are damaged or do not belong together.
         """
         for name in (ARRAYS, DESCRIPTION):
             if not (folder / name).is_file():
@@ -142,7 +141,7 @@ class Dictionary:
             raise ValueError("the centres have negative, infinite or NaN entries.")
 
     def check_model(self, identity: ModelIdentity) -> None:
-        """Raises a `ValueError` where another model is about to be used than the dictionary was made with."""
+        """Raises a `UserError` where another model is about to be used than the dictionary was made with."""
         for name in ("dataset", "trainer", "spacing", "checkpoint_sha256"):  # a folder may have another name by now
             made, given = getattr(self.identity, name), getattr(identity, name)
             if made != given:

@@ -32,7 +32,7 @@ def count(
         ignore: a label whose voxels do not count.
 
     Raises:
-        ValueError: the shapes differ, or there is another category or label.
+        UserError: the shapes differ, or there is another category or label.
     """
     if prediction.shape != truth.shape:
         raise UserError(
@@ -80,7 +80,7 @@ def probe(tables: Sequence[NDArray], centres: NDArray, threshold: float) -> NDAr
         threshold: at least 0.5, less than 1.
 
     Raises:
-        ValueError: the threshold is another, or the categories that are so pure are all of one label.
+        UserError: the threshold is another, or the categories that are so pure are all of one label.
     """
     if not 0.5 <= threshold < 1:
         raise UserError(

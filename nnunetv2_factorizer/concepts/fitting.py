@@ -50,7 +50,7 @@ def fit_dictionary(
         show_progress: whether there are progress bars.
 
     Raises:
-        ValueError: there are fewer tiles than categories, or an image cannot be used.
+        UserError: there are fewer tiles than categories, or an image cannot be used.
     """
     run = partial(map_cases, scheduler=scheduler, show_progress=show_progress)
     with tempfile.TemporaryDirectory(dir=scratch, prefix=".features_") as folder:

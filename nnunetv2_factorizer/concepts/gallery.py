@@ -47,14 +47,14 @@ def read_names(path: Path, categories: int) -> dict[int, str]:
     """Names of categories from a JSON file such as `{"1": "grey matter", "5": "vessel"}`.
 
     Raises:
-        OSError: the file cannot be read.
-        ValueError: it is something else, or names a category that there is not.
+        UserError: the file cannot be read, is something else, or names a category that there is not.
     """
     try:
         names = {int(number): name for number, name in json.loads(path.read_text(encoding="utf-8")).items()}
-    except (ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError) as error:
         raise UserError(
-            f"{path} is not a JSON object of numbers and names: {error}.", 'Write it like {"1": "grey matter"}.'
+            f"{path} is not a JSON object of numbers and names: {error}.",
+            'Write it like {"1": "grey matter"}.',
         ) from error
     wrong = [item for item in names.items() if not (1 <= item[0] <= categories and isinstance(item[1], str))]
     if wrong:

@@ -11,7 +11,7 @@ def load_image(predictor: nnUNetPredictor, case: Case) -> Preprocessed:
     """The preprocessed image `(C, *S)`.
 
     Raises:
-        UserError: it has other channels than the training images, is constant, or has NaN or infinite voxels; or the
+        UserError: it has other channels than the training images, is constant, or has NaN or infinite voxels, or the
             model is the second stage of a cascade.
     """
     if (previous := predictor.configuration_manager.previous_stage_name) is not None:

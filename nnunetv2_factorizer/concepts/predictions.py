@@ -48,8 +48,7 @@ class PredictionRecord:
         """Reads what `save` wrote.
 
         Raises:
-            FileNotFoundError: there is none.
-            ValueError: it is damaged.
+            UserError: there is none, or it is damaged.
         """
         path = folder / PREDICTIONS
         remedy = "Give the folder that `nnUNetv2_factorizer_concepts predict` wrote."
@@ -96,8 +95,7 @@ def tables(
         show_progress: whether there is a progress bar.
 
     Raises:
-        FileNotFoundError: a file is missing.
-        ValueError: a label does not fit its prediction, or the prediction was interrupted.
+        UserError: a file is missing, or a label does not fit its prediction, or the prediction was interrupted.
     """
     record = PredictionRecord.load(predictions)
     if not record.cases:

@@ -72,7 +72,7 @@ def segment_case(case: Case, *, load: Load, concepts: Concepts, output: Path, so
         How many voxels each category has, those with none left out.
 
     Raises:
-        ValueError: the image cannot be used, the stage has other channels than the dictionary, or the categories do not
+        UserError: the image cannot be used, the stage has other channels than the dictionary, or the categories do not
             fit into the format.
     """
     predictor = load()

@@ -16,7 +16,7 @@ def select_stage(predictor: nnUNetPredictor, name: str | None = None) -> str:
             better clusters than those of the last (Gildenblat and Hadar).
 
     Raises:
-        ValueError: the network has no such stage, or no stages at all.
+        UserError: the network has no such stage, or no stages at all.
     """
     network = uncompiled(predictor.network)
     stages = getattr(getattr(network, "encoder", None), "stages", None)

@@ -17,8 +17,7 @@ def training_cases(predictor: nnUNetPredictor, fold: str) -> list[Case]:
     """The training part of a fold, by `splits_final.json`; every image for the fold `all`.
 
     Raises:
-        FileNotFoundError: the raw data, the splits or an image are not there.
-        ValueError: the splits do not have the fold.
+        UserError: the raw data, the splits or an image are not there, or the splits do not have the fold.
     """
     dataset = predictor.plans_manager.dataset_name
     raw = _folder("nnUNet_raw", dataset)

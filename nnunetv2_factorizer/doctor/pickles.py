@@ -1,7 +1,7 @@
 """What a pickled file asks Python to import and call, found out without importing or calling any of it.
 
-By hand: PyTorch's `get_unsafe_globals_in_checkpoint` reads its own zip format of today alone, and a file of a stranger may
-be whatever nnU-Net unpickles.
+By hand: PyTorch's `get_unsafe_globals_in_checkpoint` reads its own zip format of today alone, and a file of a stranger
+may be whatever nnU-Net unpickles.
 """
 
 import io
@@ -38,7 +38,7 @@ def listed_globals(path: Path) -> list[str]:
     Knows PyTorch's zip format (every `.pkl` in it), its legacy format, and a plain pickle.
 
     Raises:
-        ValueError: the file is damaged, or in none of these formats.
+        UserError: the file is damaged, or in none of these formats.
     """
     names: set[str] = set()
     try:

@@ -44,7 +44,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """The content of a JSON file of nnU-Net's.
 
     Raises:
-        ValueError: it is none.
+        UserError: it is none.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -68,8 +68,7 @@ def decomposed(
         folder: where the maps lie until the block ends, default the folder for temporary files.
 
     Raises:
-        ValueError: from `select_layers`.
-        OSError: the maps do not fit on the disk.
+        UserError: from `select_layers`, or the maps do not fit on the disk.
     """
     mixers = select_layers(predictor.network, layers)
     taps: dict[str, Tap] = {f"{layer}.mixer": partial(_tap, mixer) for layer, mixer in mixers.items()}
@@ -110,7 +109,7 @@ def components(
         previous_stage: the file of the segmentation that a cascade starts from.
 
     Raises:
-        ValueError: the model is no Factorizer or has no such layer, or is a cascade without `previous_stage`.
+        UserError: the model is no Factorizer or has no such layer, or is a cascade without `previous_stage`.
     """
     case = preprocess(predictor, *read(predictor, [str(file) for file in image]), previous_stage)
 

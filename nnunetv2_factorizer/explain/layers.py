@@ -21,7 +21,7 @@ def select_layers(network: nn.Module, names: Sequence[str] = DEFAULT) -> dict[st
             for the last of the encoder.
 
     Raises:
-        ValueError: the network is no Factorizer, or it has no such block, or the block does not factorize.
+        UserError: the network is no Factorizer, or it has no such block, or the block does not factorize.
     """
     network = uncompiled(network)
     if not isinstance(network, Factorizer):

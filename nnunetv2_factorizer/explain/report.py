@@ -31,7 +31,7 @@ def write_report(
         layers: at least one.
 
     Raises:
-        FileExistsError: there is a report in the folder.
+        UserError: there is a report in the folder.
     """
     if (folder / "report.html").exists():
         raise UserError(

@@ -34,7 +34,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
     """A folder beside `folder` to write into, which becomes `folder` at the end of the block, if nothing fails.
 
     Raises:
-        FileExistsError: `folder` exists.
+        UserError: `folder` exists.
     """
     if folder.exists():
         raise UserError(f"{folder} exists and was not changed.", "Give another folder with -o, or delete it.")

@@ -53,8 +53,7 @@ def validation_cases(model: TrainedModel, num_cases: int | None = None) -> list[
     """The validation cases of each fold in nnU-Net's splits, or the first `num_cases` of each.
 
     Raises:
-        FileNotFoundError: the splits, a preprocessed case or its ground truth is missing.
-        ValueError: a fold has no validation cases of its own.
+        UserError: the splits, a preprocessed case or its ground truth is missing, or a fold validates on nothing.
     """
     manager = PlansManager(deepcopy(model.plans))
     configuration, base = manager.get_configuration(model.configuration), _preprocessed(manager)

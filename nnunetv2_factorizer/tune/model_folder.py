@@ -36,7 +36,7 @@ def check_free(model: TrainedModel, settings: Sequence[Setting]) -> None:
     """Checks that any of the settings could be written.
 
     Raises:
-        FileExistsError: a model of that name exists.
+        UserError: a model of that name exists.
     """
     for folder in (model_folder(model, setting) for setting in settings):
         if folder.exists():
@@ -50,8 +50,7 @@ def write_model(model: TrainedModel, setting: Setting, checkpoint_name: str) -> 
     """Writes the model with all its folds and gives its folder, which is there complete or not at all.
 
     Raises:
-        FileExistsError: the folder exists.
-        ValueError: a weight does not fit.
+        UserError: the folder exists, or a weight does not fit.
     """
     check_free(model, [setting])
     plans = tuned_plans(model, setting.changes) | {"plans_name": plans_name(model, setting)}

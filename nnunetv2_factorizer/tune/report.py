@@ -27,8 +27,7 @@ def prepare_folder(output: Path) -> None:
     """Makes the folder where it does not exist.
 
     Raises:
-        FileExistsError: it holds a report.
-        OSError: it cannot be written.
+        UserError: it holds a report, or it cannot be written.
     """
     existing = [output / name for name in (JSON, TABLES, FIGURE) if (output / name).exists()]
     if existing:

@@ -39,7 +39,7 @@ def make_settings(trained: Factorizer, arch_kwargs: dict[str, Any], sweeps: Sequ
         sweeps: some of `SWEEPS`.
 
     Raises:
-        ValueError: a sweep is unknown, or the network has no NMF.
+        UserError: a sweep is unknown, or the network has no NMF.
     """
     unknown = [sweep for sweep in sweeps if sweep not in SWEEPS]
     if unknown:
