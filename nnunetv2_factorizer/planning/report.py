@@ -10,7 +10,7 @@ from nnunetv2_factorizer.planning.budget import needed_gb, peak_of_step
 
 
 def chosen(plans: dict[str, Any], dataset_json: dict[str, Any]) -> list[str]:
-    """A paragraph for each configuration of a Factorizer: patch, batch, stages, windows, and memory in GB."""
+    """A paragraph for each configuration of a network of ours: patch, batch, stages, windows, and memory in GB."""
     manager = PlansManager(plans)
     paragraphs = []
     for name in manager.available_configurations:
@@ -33,15 +33,18 @@ def chosen(plans: dict[str, Any], dataset_json: dict[str, Any]) -> list[str]:
 
 def _paragraph(name: str, configuration: ConfigurationManager, peak: int) -> str:
     network = configuration.network_arch_init_kwargs
-    windows = network["window_size"]
-    windows = " ".join(_times(window) for window in windows) if isinstance(windows, list) else windows
-    return (
-        f"{name}: patches of {_times(configuration.patch_size)} voxels, batch size {configuration.batch_size}\n"
-        f"  {network['n_stages']} stages of {' '.join(map(str, network['features_per_stage']))} channels, heads of "
-        f"{network['head_dim']},\n"
-        f"  {network['matricize']} windows of {windows} voxels, local path: {network['local_path']}\n"
-        f"  expected to need a GPU of {needed_gb(peak):.1f} GB in training (fp16, not compiled)"
-    )
+    lines = [
+        f"{name}: patches of {_times(configuration.patch_size)} voxels, batch size {configuration.batch_size}",
+        f"  {network['n_stages']} stages of {' '.join(map(str, network['features_per_stage']))} channels",
+    ]
+    if "window_size" in network:
+        windows = network["window_size"]
+        windows = " ".join(_times(window) for window in windows) if isinstance(windows, list) else windows
+        lines.append(f"  {network['matricize']} windows of {windows} voxels, heads of {network['head_dim']} channels")
+    if "local_path" in network:
+        lines.append(f"  local path: {network['local_path']}")
+    lines.append(f"  expected to need a GPU of {needed_gb(peak):.1f} GB in training (fp16, not compiled)")
+    return "\n".join(lines)
 
 
 def _times(numbers: Any) -> str:

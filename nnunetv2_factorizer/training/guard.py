@@ -88,17 +88,20 @@ class Guard(nnUNetTrainer):
         super().on_train_epoch_start()
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
-        with self._faults_explained(batch, f"epoch {self.current_epoch}, iteration {self._iteration}"):
+        when = f"epoch {self.current_epoch}, iteration {self._iteration}"
+        with self._faults_explained(batch, when):
             result = super().train_step(batch)
-            self._count_skipped(result, batch)
+            self._skipped_steps = 0 if self._is_finite(result, batch, when) else self._skipped_steps + 1
+            if self._skipped_steps == MOST_SKIPPED_STEPS:
+                raise NonFiniteLossError(float(result["loss"]))
         self._iteration += 1
         return result
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
-        with self._faults_explained(batch, f"the validation of epoch {self.current_epoch}"):
+        when = f"the validation of epoch {self.current_epoch}"
+        with self._faults_explained(batch, when):
             result = super().validation_step(batch)
-            if not np.isfinite(result["loss"]).all():
-                raise NonFiniteLossError(float(result["loss"]))
+            self._is_finite(result, batch, when)
         return result
 
     def save_checkpoint(self, filename: str) -> None:
@@ -132,16 +135,15 @@ class Guard(nnUNetTrainer):
             loss.register_forward_hook(refuse_non_finite)
         return loss
 
-    def _count_skipped(self, result: dict[str, Any], batch: dict[str, Any]) -> None:
-        """Under a GradScaler, which skips a step that is not finite; nnU-Net has waited for the loss already."""
+    def _is_finite(self, result: dict[str, Any], batch: dict[str, Any], when: str) -> bool:
+        """Whether the loss is, which nnU-Net has waited for already; if not, a GradScaler has skipped the step."""
         if np.isfinite(result["loss"]).all():
-            self._skipped_steps = 0
-            return
-        self._skipped_steps += 1
-        if self._skipped_steps == MOST_SKIPPED_STEPS:
-            raise NonFiniteLossError(float(result["loss"]))
+            return True
         cases = ", ".join(map(str, batch["keys"]))
-        self.print_to_log_file(f"The loss is {result['loss']} (cases {cases}); the weights are kept as they were.")
+        self.print_to_log_file(
+            f"The loss is {result['loss']} in {when} (cases {cases}): the weights stay as they were."
+        )
+        return False
 
     def _bare_network(self) -> Module:
         network = self.network.module if isinstance(self.network, DistributedDataParallel) else self.network

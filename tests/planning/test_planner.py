@@ -8,7 +8,7 @@ import time
 from functools import partial
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import nnunetv2.paths
 import pytest
@@ -19,7 +19,8 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from nnunetv2_factorizer.cli import plan_and_preprocess
 from nnunetv2_factorizer.demo.phantom import write_dataset
 from nnunetv2_factorizer.errors import UserError
-from nnunetv2_factorizer.families import FACTORIZER
+from nnunetv2_factorizer.families import FACTORIZER, FAMILIES, UNET_IMPORTS, UNET_READS, Family
+from nnunetv2_factorizer.models.json_files import read_json
 from nnunetv2_factorizer.network import Factorizer
 from nnunetv2_factorizer.planning import preprocess
 from nnunetv2_factorizer.planning.budget import peak_of_step, usable_bytes
@@ -236,6 +237,33 @@ def test_patch_is_larger_where_less_than_the_unet_is_kept_and_smaller_where_more
         for planner in (Planner, ExperimentPlanner)
     )
     assert (ours > theirs) is recompute
+
+
+def test_a_network_that_is_no_factorizer_needs_one_entry(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    residual = Family(
+        class_name="dynamic_network_architectures.architectures.unet.ResidualEncoderUNet",
+        reads=UNET_READS,
+        kw_requires_import=UNET_IMPORTS,
+    )
+    monkeypatch.setitem(FAMILIES, "Residual", residual)
+
+    class nnUNetPlannerResidual(FamilyPlanner):
+        family = residual
+        choices: ClassVar = {"n_blocks_per_stage": 1}
+
+    plans = nnUNetPlannerResidual(DATASET, 4).plan_experiment()
+    assert plans["plans_name"] == "nnUNetResidualPlans"
+    plan = configurations(plans)["3d_fullres"]
+    architecture = plan["architecture"]
+    network = get_network_from_plans(
+        architecture["network_class_name"], architecture["arch_kwargs"], architecture["_kw_requires_import"], 4, 3
+    )
+    assert type(network).__name__ == "ResidualEncoderUNet"
+    peak = peak_of_step(residual, architecture["arch_kwargs"], plan["patch_size"], 4, 3, plan["batch_size"])
+    assert 0.3 * usable_bytes(4) < peak <= usable_bytes(4)
+    assert [
+        paragraph for paragraph in chosen(plans, read_json(folder.parents[1] / "nnUNet_raw" / DATASET / "dataset.json"))
+    ]
 
 
 @pytest.mark.parametrize("name", PLANNERS)

@@ -108,7 +108,7 @@ def test_a_step_that_a_scaler_skips_does_not_stop_the_training(scaled: Any, caps
             before = {name: weight.clone() for name, weight in scaled.network.state_dict().items()}
             scaled.train_step(bad_batch())
             assert all(torch.equal(weight, before[name]) for name, weight in scaled.network.state_dict().items())
-        assert "The loss is nan (cases case_a, case_b); the weights are kept as they were." in capsys.readouterr().out
+        assert "(cases case_a, case_b): the weights stay as they were." in capsys.readouterr().out
         scaled.grad_scaler.update(1.0)  # the scale has gone down with every step
         scaled.train_step(make_batch())  # and the count begins again
         assert not all(torch.equal(weight, before[name]) for name, weight in scaled.network.state_dict().items())
@@ -118,6 +118,13 @@ def test_several_skipped_steps_in_a_row_stop_it_with_the_cause(scaled: Any) -> N
     for _ in range(MOST_SKIPPED_STEPS - 1):
         scaled.train_step(bad_batch())
     assert_stops(scaled, bad_batch(), r"images with NaN or infinite voxels: case_b \(channel 0\)\.\nMend these images")
+
+
+def test_a_validation_that_is_not_finite_is_told(scaled: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    scaled.on_validation_epoch_start()
+    with torch.no_grad():
+        scaled.validation_step(bad_batch())
+    assert "The loss is nan in the validation of epoch 0 (cases case_a, case_b)" in capsys.readouterr().out
 
 
 def test_under_a_scaler_nothing_looks_at_the_loss_before_the_backward_pass(scaled: Any) -> None:
