@@ -261,9 +261,8 @@ def test_a_network_that_is_no_factorizer_needs_one_entry(folder: Path, monkeypat
     assert type(network).__name__ == "ResidualEncoderUNet"
     peak = peak_of_step(residual, architecture["arch_kwargs"], plan["patch_size"], 4, 3, plan["batch_size"])
     assert 0.3 * usable_bytes(4) < peak <= usable_bytes(4)
-    assert [
-        paragraph for paragraph in chosen(plans, read_json(folder.parents[1] / "nnUNet_raw" / DATASET / "dataset.json"))
-    ]
+    dataset_json = read_json(folder.parents[1] / "nnUNet_raw" / DATASET / "dataset.json")
+    assert "3d_fullres: patches of" in "".join(chosen(plans, dataset_json))
 
 
 @pytest.mark.parametrize("name", PLANNERS)
