@@ -54,10 +54,12 @@ class Family:
 
     @property
     def defaults(self) -> dict[str, Any]:
-        """The arguments of the class that may be left out, as they stand in JSON."""
+        """The arguments of the class that may be left out, as they stand in JSON; those that cannot are not here."""
         parameters = signature(self.network_class).parameters.values()
         defaults = {p.name: p.default for p in parameters if p.default is not Parameter.empty}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in defaults.items()}
+        lists = {name: list(value) if isinstance(value, tuple) else value for name, value in defaults.items()}
+        plain = (str, int, float, list, dict, type(None))
+        return {name: value for name, value in lists.items() if isinstance(value, plain)}
 
     def names(self, class_name: str) -> bool:
         """Whether a dotted path in a plan leads to this class, by whatever module."""
