@@ -18,6 +18,11 @@ def installed_from() -> str:
     return f"{DISTRIBUTION} {installed.version} from {_origin() or 'an unknown place'}"
 
 
+def released_from() -> str:
+    """Version, and the address of the repository where pip got it from one; for files that are given to strangers."""
+    return installed_from() if "+" in _origin() else f"{DISTRIBUTION} {distribution(DISTRIBUTION).version}"
+
+
 def install_command() -> str:
     """A command that installs the same on this machine; on another one, the folder is a clone of it there."""
     origin = _origin()

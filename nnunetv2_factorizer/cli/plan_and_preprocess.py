@@ -5,6 +5,7 @@ import shlex
 
 from nnunetv2.configuration import default_num_processes
 from nnunetv2.experiment_planning.plan_and_preprocess_api import extract_fingerprints, plan_experiment_dataset
+from nnunetv2.utilities.dataset_name_id_conversion import convert_id_to_dataset_name
 
 from nnunetv2_factorizer.cli.told import user_errors_told
 from nnunetv2_factorizer.errors import UserError
@@ -31,6 +32,11 @@ def main() -> None:
         )
     planner = PLANNERS[args.pl]
 
+    for dataset_id in args.d:
+        try:
+            convert_id_to_dataset_name(dataset_id)
+        except RuntimeError as error:
+            raise UserError(str(error), "Give IDs of data sets in nnUNet_raw with -d.") from error
     print("Fingerprint extraction...")
     extract_fingerprints(
         args.d,

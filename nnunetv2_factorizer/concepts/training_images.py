@@ -42,7 +42,10 @@ def training_cases(predictor: nnUNetPredictor, fold: str) -> list[Case]:
 
 
 def _folder(variable: str, dataset: str) -> Path:
-    folder = nnunet_folder(variable) / dataset
+    try:
+        folder = nnunet_folder(variable) / dataset
+    except UserError as error:
+        raise UserError(error.cause, REMEDY) from error
     if not folder.is_dir():
         raise UserError(f"{folder} does not exist.", REMEDY)
     return folder

@@ -74,8 +74,9 @@ def run_pipeline(work: Path, dataset: str) -> list[str]:
 def dice_table(work: Path, dataset: str) -> list[tuple[str, float]]:
     """Name of each label and its mean Dice over the test cases."""
     summary = json.loads((work / "predictions" / "summary.json").read_text(encoding="utf-8"))
-    labels = foreground(read_json(work / "raw" / dataset / "dataset.json"))
-    keys = {name: str(values if len(values) > 1 else values[0]) for name, values in labels.items()}
+    description = read_json(work / "raw" / dataset / "dataset.json")
+    values = {name: description["labels"][name] for name in foreground(description)}
+    keys = {name: str(tuple(value)) if isinstance(value, list) else str(value) for name, value in values.items()}
     return [(name, summary["mean"][key]["Dice"]) for name, key in keys.items()]
 
 

@@ -12,6 +12,7 @@ from nnunetv2_factorizer import DISTRIBUTION
 from nnunetv2_factorizer.doctor.finding import Finding
 
 PACKAGES = {"nnunetv2": "nnunetv2", "nnunetv2_factorizer": DISTRIBUTION}
+INSTALL = {"nnunetv2": "pip install nnunetv2", DISTRIBUTION: "pip install FOLDER, of your clone of it"}
 """Import name and the distribution that it should come from."""
 
 
@@ -26,7 +27,7 @@ def _origin(package: str, name: str) -> Finding:
     if spec is None or spec.origin is None:
         folders = ", ".join(spec.submodule_search_locations or []) if spec is not None else ""
         where = f"a folder without __init__.py, {folders}" if folders else "nothing"
-        return Finding(title, "error", f"finds {where}", f"pip install {name}; rename such a folder")
+        return Finding(title, "error", f"finds {where}", f"{INSTALL[name]}; rename such a folder")
     found = Path(spec.origin).resolve()
     others = {canonicalize_name(other) for other in packages_distributions().get(package, [])} - {name}
     if others:
@@ -34,13 +35,12 @@ def _origin(package: str, name: str) -> Finding:
             title,
             "error",
             f"{', '.join(sorted(others))} brings a package {package}, too; imported is {found}",
-            f"Give it an environment of its own: pip uninstall {' '.join(sorted(others))}; "
-            f"pip install --force-reinstall --no-deps {name}",
+            f"Give it an environment of its own: pip uninstall {' '.join(sorted(others))} {name}; {INSTALL[name]}",
         )
     try:
         expected = _installed(distribution(name), package)
     except PackageNotFoundError:
-        return Finding(title, "error", f"is {found}, which no installed {name} put there", f"pip install {name}")
+        return Finding(title, "error", f"is {found}, which no installed {name} put there", INSTALL[name])
     if expected is not None and found != expected:
         return Finding(
             title,

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.installation import install_extra
 
-Case = TypeVar("Case")
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 PATIENCE = 30
@@ -20,8 +20,8 @@ ONE_AT_A_TIME = threading.Lock()  # in each worker: a model and its hooks are no
 
 
 def map_cases(
-    work: Callable[[Case], Result],
-    cases: Sequence[Case],
+    work: Callable[[Item], Result],
+    cases: Sequence[Item],
     *,
     scheduler: str | None = None,
     show_progress: bool = True,
@@ -42,7 +42,7 @@ def map_cases(
     yield from tqdm(results, total=len(cases), unit="case", disable=not show_progress)
 
 
-def _by_workers(work: Callable[[Case], Result], cases: Sequence[Case], scheduler: str) -> Iterator[Result]:
+def _by_workers(work: Callable[[Item], Result], cases: Sequence[Item], scheduler: str) -> Iterator[Result]:
     try:
         from distributed import Client, Future, TimeoutError  # an extra, and it takes a second to import
     except ModuleNotFoundError as error:
@@ -71,6 +71,6 @@ def _by_workers(work: Callable[[Case], Result], cases: Sequence[Case], scheduler
             yield pending.popleft().result()
 
 
-def _alone(work: Callable[[Case], Result], case: Case) -> Result:
+def _alone(work: Callable[[Item], Result], case: Item) -> Result:
     with ONE_AT_A_TIME:
         return work(case)

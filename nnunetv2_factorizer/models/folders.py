@@ -13,7 +13,7 @@ def nnunet_folder(variable: str) -> Path:
         UserError: the variable is not set.
     """
     value = os.environ.get(variable)
-    if value is None:
+    if not value:
         raise UserError(f"{variable} is not set.", f"Set it as nnU-Net's documentation says: export {variable}=FOLDER")
     return Path(value)
 

@@ -14,7 +14,7 @@ from nnunetv2.utilities.file_path_utilities import (
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
 from nnunetv2_factorizer.errors import UserError
-from nnunetv2_factorizer.installation import installed_from
+from nnunetv2_factorizer.installation import released_from
 from nnunetv2_factorizer.models.atomic import replacing
 from nnunetv2_factorizer.models.checkpoint import read_checkpoint
 from nnunetv2_factorizer.models.folders import require_checkpoint
@@ -64,7 +64,7 @@ def _add_model(archive: zipfile.ZipFile, folder: Path, folds: Sequence[str], che
     configuration = first["init_args"]["configuration"]
     identifier = convert_trainer_plans_config_to_identifier(STOCK_TRAINER, standalone["plans_name"], configuration)
     target = f"{plans['dataset_name']}/{identifier}"
-    record = origin(trainer, plans) | {"installed": installed_from()}
+    record = origin(trainer, plans) | {"installed": released_from()}
     for path in paths:
         checkpoint = read_checkpoint(str(path))
         check_predictions(checkpoint, trainer, plans, standalone, dataset_json)

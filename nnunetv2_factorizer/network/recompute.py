@@ -76,6 +76,9 @@ class _Recomputed(torch.autograd.Function):
         wanted = ctx.needs_input_grad[3 : 3 + len(inputs)]
         trained = [p for p in ctx.parameters if p.requires_grad]
         if torch.is_grad_enabled():  # somebody wants second derivatives, and so the graph
+            leaves = [x[:1].detach().requires_grad_(w) for x, w in zip(inputs, wanted, strict=True)]
+            with torch.autocast(**ctx.autocast):
+                _refuse_others(ctx.function(*leaves), [*leaves, *trained])
             views = [x.view_as(x) for x in inputs]  # one input may be the other, or be made of it
             with torch.autocast(**ctx.autocast):
                 result = ctx.function(*views)

@@ -9,7 +9,7 @@ import torch
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
 from nnunetv2_factorizer.errors import UserError
-from nnunetv2_factorizer.families import Family, family_of
+from nnunetv2_factorizer.families import Family
 from nnunetv2_factorizer.network.memory import step_memory
 
 GIB = 2**30
@@ -65,15 +65,18 @@ def peak_of_step(
         batch: patches.
     """
     arguments = json.dumps(kwargs | {"deep_supervision": True})
-    return _peak_of_step(family.class_name, arguments, (batch, input_channels, *patch_size), num_classes)
+    shape = (batch, input_channels, *patch_size)
+    return _peak_of_step(family.class_name, arguments, family.kw_requires_import, shape, num_classes)
 
 
 @cache  # nnU-Net's planner asks for the same patch many times while it looks for the spacing of 3d_lowres
-def _peak_of_step(class_name: str, kwargs_json: str, input_shape: tuple[int, ...], num_classes: int) -> int:
-    family = family_of(class_name)
-    assert family is not None
+def _peak_of_step(
+    class_name: str,
+    kwargs_json: str,
+    imports: tuple[str, ...],
+    input_shape: tuple[int, ...],
+    num_classes: int,
+) -> int:
     with torch.device("meta"):
-        network = get_network_from_plans(
-            class_name, json.loads(kwargs_json), family.kw_requires_import, input_shape[1], num_classes
-        )
+        network = get_network_from_plans(class_name, json.loads(kwargs_json), imports, input_shape[1], num_classes)
     return step_memory(network, input_shape, torch.float16).peak

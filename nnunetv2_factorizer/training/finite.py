@@ -74,11 +74,14 @@ def first_non_finite_layer(network: nn.Module, data: Tensor) -> str | None:
         module.register_forward_hook(lambda module, _inputs, output, name=name: look(name, module, output))
         for name, module in network.named_modules()
     ]
+    was_training = network.training
+    network.eval()  # a layer that waits for the other ranks of a data-parallel training would wait for ever
     try:
         # As nnU-Net's train_step: half precision on a GPU and nowhere else.
         with torch.no_grad(), torch.autocast("cuda") if data.is_cuda else nullcontext():
             network(data)
     finally:
+        network.train(was_training)
         for handle in handles:
             handle.remove()
     return found[0] if found else None

@@ -1,21 +1,23 @@
 """Faults of a training, met with their cause and remedy: a mix-in for any nnU-Net trainer; see `docs/faults.md`."""
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch._dynamo import OptimizedModule
 from torch.nn import Module
 from torch.nn.parallel import DistributedDataParallel
 
 from nnunetv2_factorizer.errors import UserError
+from nnunetv2_factorizer.families import family_of
 from nnunetv2_factorizer.inference.input_check import check_inputs
 from nnunetv2_factorizer.models.atomic import replacing
 from nnunetv2_factorizer.models.checkpoint import RECORD_KEY, check_fit, check_version, make_record, read_checkpoint
+from nnunetv2_factorizer.training.attributes import ClassAttributes
 from nnunetv2_factorizer.training.finite import (
     MOST_SKIPPED_STEPS,
     NonFiniteLossError,
@@ -25,7 +27,7 @@ from nnunetv2_factorizer.training.finite import (
 from nnunetv2_factorizer.training.remedies import arch_kwargs_of, check_dataset, explain_out_of_memory, is_of_gpu
 
 
-class Guard(nnUNetTrainer):
+class Guard(ClassAttributes):
     """Put first among the bases. Explains faults, writes checkpoints whole or not at all, loads those that fit only."""
 
     _iteration = 0
@@ -55,6 +57,8 @@ class Guard(nnUNetTrainer):
                 plans_manager, configuration_manager, num_input_channels, num_output_channels, enable_deep_supervision
             )
         except (TypeError, ValueError) as error:
+            if not cls._is_about_arguments(error, configuration_manager):
+                raise
             where = cls.where_arguments_stand(plans_manager, configuration_manager)
             raise UserError(str(error), f"Mend {where}, or plan again.") from error
         check_inputs(network, num_input_channels)
@@ -70,9 +74,20 @@ class Guard(nnUNetTrainer):
         enable_deep_supervision: bool,
     ) -> Module:
         """The network as the trainers after this one among the bases build it."""
-        return super().build_network_architecture(
-            plans_manager, configuration_manager, num_input_channels, num_output_channels, enable_deep_supervision
-        )
+        build = super().build_network_architecture
+        last = (num_input_channels, num_output_channels, enable_deep_supervision)
+        if "plans_manager" in inspect.signature(build).parameters:
+            return build(plans_manager, configuration_manager, *last)
+        architecture = configuration_manager.configuration["architecture"]  # of a signature that nnU-Net is giving up
+        names = ("network_class_name", "arch_kwargs", "_kw_requires_import")
+        return build(*(architecture[name] for name in names), *last)
+
+    @classmethod
+    def _is_about_arguments(cls, error: Exception, configuration: ConfigurationManager) -> bool:
+        """Whether it is arguments that the constructor refuses; anything else is a defect, and keeps its traceback."""
+        if isinstance(error, TypeError):
+            return "__init__() " in str(error)  # such as an unexpected keyword
+        return family_of(cls.architecture_of(configuration)["network_class_name"]) is not None
 
     @classmethod
     def where_arguments_stand(cls, plans_manager: PlansManager, configuration_manager: ConfigurationManager) -> str:
@@ -91,7 +106,7 @@ class Guard(nnUNetTrainer):
         when = f"epoch {self.current_epoch}, iteration {self._iteration}"
         with self._faults_explained(batch, when):
             result = super().train_step(batch)
-            self._skipped_steps = 0 if self._is_finite(result, batch, when) else self._skipped_steps + 1
+            self._skipped_steps = self._skipped_steps + 1 if self._told_if_non_finite(result, batch, when) else 0
             if self._skipped_steps == MOST_SKIPPED_STEPS:
                 raise NonFiniteLossError(float(result["loss"]))
         self._iteration += 1
@@ -101,7 +116,7 @@ class Guard(nnUNetTrainer):
         when = f"the validation of epoch {self.current_epoch}"
         with self._faults_explained(batch, when):
             result = super().validation_step(batch)
-            self._is_finite(result, batch, when)
+            self._told_if_non_finite(result, batch, when)
         return result
 
     def save_checkpoint(self, filename: str) -> None:
@@ -135,15 +150,14 @@ class Guard(nnUNetTrainer):
             loss.register_forward_hook(refuse_non_finite)
         return loss
 
-    def _is_finite(self, result: dict[str, Any], batch: dict[str, Any], when: str) -> bool:
-        """Whether the loss is, which nnU-Net has waited for already; if not, a GradScaler has skipped the step."""
+    def _told_if_non_finite(self, result: dict[str, Any], batch: dict[str, Any], when: str) -> bool:
+        """Whether the loss, which nnU-Net has waited for already, is not finite: a GradScaler has skipped the step."""
         if np.isfinite(result["loss"]).all():
-            return True
+            return False
         cases = ", ".join(map(str, batch["keys"]))
-        self.print_to_log_file(
-            f"The loss is {result['loss']} in {when} (cases {cases}): the weights stay as they were."
-        )
-        return False
+        message = f"The loss is {result['loss']} in {when} (cases {cases}): the weights stay as they were."
+        print(message) if self.local_rank else self.print_to_log_file(message)  # nnU-Net's log is that of rank 0
+        return True
 
     def _bare_network(self) -> Module:
         network = self.network.module if isinstance(self.network, DistributedDataParallel) else self.network

@@ -6,20 +6,17 @@ stay nnU-Net's.
 
 from typing import Any, ClassVar
 
-import torch
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch.nn import Module
 from torch.optim import AdamW, Optimizer
 
+from nnunetv2_factorizer.training.attributes import ClassAttributes
 from nnunetv2_factorizer.training.schedule import ByIteration, peak_learning_rate, warmup_cosine
 
 
-class Recipe(nnUNetTrainer):
+class Recipe(ClassAttributes):
     """A mix-in: put before another nnU-Net trainer among the bases, it brings its recipe along.
 
-    Whatever nnU-Net's constructor sets on a trainer, such as `num_epochs` or `oversample_foreground_percent`, may be an
-    attribute of the class here, and the class's value holds. Another recipe overrides these values, or
-    `make_optimizer`, `peak` and `multiplier`.
+    Another recipe overrides the attributes of this class, or `make_optimizer`, `peak` and `multiplier`.
     """
 
     num_epochs: int = 400
@@ -29,19 +26,6 @@ class Recipe(nnUNetTrainer):
     weight_decay: float = 1e-2
     loss_weights: ClassVar[tuple[float, ...]] = (1.0, 0.5, 0.25)
     """Of the outputs with deep supervision, highest resolution first; the others count nothing."""
-
-    # nnU-Net looks the arguments of its own constructor up by the names of this signature: *args would not do.
-    def __init__(
-        self,
-        plans: dict[str, Any],
-        configuration: str,
-        fold: int,
-        dataset_json: dict[str, Any],
-        device: torch.device = torch.device("cuda"),
-    ) -> None:
-        super().__init__(plans, configuration, fold, dataset_json, device)
-        for name in [name for name in vars(self) if hasattr(type(self), name)]:
-            delattr(self, name)  # what nnU-Net's constructor sets would hide the attributes of the class
 
     @property
     def total_steps(self) -> int:

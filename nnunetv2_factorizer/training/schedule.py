@@ -54,8 +54,10 @@ class ByIteration(LambdaLR):
 
     def step(self, epoch: int | None = None) -> None:
         """Goes to the first iteration of `epoch`; without one, to the next iteration."""
+        if epoch is None:
+            super().step()
+            return
         with warnings.catch_warnings():
-            # PyTorch advises against going to an epoch, which is nnU-Net's way, and misses a step that its own
-            # GradScaler has skipped.
+            # PyTorch advises against going to an epoch, which is nnU-Net's way, and before the first step.
             warnings.simplefilter("ignore", UserWarning)
-            super().step(None if epoch is None else epoch * self.num_iterations_per_epoch)
+            super().step(epoch * self.num_iterations_per_epoch)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from nnunetv2.configuration import default_num_processes
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 from nnunetv2.utilities.label_handling.label_handling import convert_labelmap_to_one_hot
@@ -156,12 +157,16 @@ def timed_logits(predictor: nnUNetPredictor, network: Factorizer, data: Tensor) 
     nnU-Net would compile the network if `nnUNet_compile` says so; here it never is.
     """
     predictor.network, predictor.list_of_parameters = network, [network.state_dict()]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(min(threads, default_num_processes))  # as nnU-Net does around its sliding window
     _synchronise(predictor.device)
     start = time.perf_counter()
     # Not predict_logits_from_preprocessed_data, which loads the weights again before the window comes over the image.
     logits = predictor.predict_sliding_window_return_logits(data)
     _synchronise(predictor.device)
-    return logits.cpu(), time.perf_counter() - start
+    seconds = time.perf_counter() - start
+    torch.set_num_threads(threads)
+    return logits.cpu(), seconds
 
 
 def _warm_up(model: TrainedModel, predictor: nnUNetPredictor, networks: Iterable[Factorizer]) -> None:

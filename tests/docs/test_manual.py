@@ -83,6 +83,7 @@ def test_numbers_of_the_tables_are_those_of_the_report() -> None:
 
 def test_nothing_is_installed_from_an_index() -> None:
     """Nothing is published, and somebody else could register the name."""
-    for page in PAGES:
-        if page.name != "faults.md":  # quotes a message of the program
-            assert not re.search(r"pip install [^\n`]*nnunetv2[-_]factorizer", page.read_text()), page
+    sources = [path for room in ("nnunetv2_factorizer", "trainers", "plans") for path in (ROOT / room).rglob("*.py")]
+    for page in [*PAGES, *sources]:
+        text = page.read_text("utf-8")
+        assert not re.search(r"pip install [^\n`]*(nnunetv2[-_]factorizer|\{DISTRIBUTION)", text), page

@@ -9,10 +9,13 @@ import SimpleITK as sitk
 import torch
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from numpy.typing import NDArray
 
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.ext_trainer import VARIABLE, trainers_folder
+from nnunetv2_factorizer.inference.input_check import check_inputs
 from nnunetv2_factorizer.trainers.nnUNetTrainerConvFactorizer import nnUNetTrainerConvFactorizer
 from tests.faults.small_data import image, write_case
 from tests.training.small_trainer import ENDING, dataset_json, make_trainer, plans
@@ -84,3 +87,14 @@ def test_nifti_has_zeros_in_place_of_nan(tmp_path: Path) -> None:
     path = str(tmp_path / "image.nii.gz")
     sitk.WriteImage(sitk.GetImageFromArray(bad), path)
     assert sitk.GetArrayFromImage(sitk.ReadImage(path))[3, 4, 5] == 0
+
+
+def test_under_nnunets_own_trainer_nobody_looks() -> None:
+    """Such as an exported model: what docs/faults.md says of it."""
+    configuration = PlansManager(plans()).get_configuration("3d_fullres")
+    network = nnUNetTrainer.build_network_architecture(PlansManager(plans()), configuration, 2, 2, False)
+    with torch.inference_mode():
+        assert network(torch.full((1, 2, 8, 16, 16), torch.nan)).isnan().all()
+        check_inputs(network, 2)
+        with pytest.raises(UserError, match="NaN or infinite voxels in channel 0, 1"):
+            network(torch.full((1, 2, 8, 16, 16), torch.nan))

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,4 @@ def test_a_clone_is_whole_where_another_copy_is_installed(tmp_path: Path) -> Non
     command = [sys.executable, "-c", code, str(clone)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.split() == [str(clone / name / "__init__.py") for name in ("trainers", "plans")]
+    assert find_spec("nnunetv2_factorizer.tests") is None  # and nothing else of the clone

@@ -14,7 +14,7 @@ import torch
 
 from nnunetv2_factorizer.cli import export as command
 from nnunetv2_factorizer.errors import UserError
-from nnunetv2_factorizer.installation import install_command, installed_from
+from nnunetv2_factorizer.installation import install_command, released_from
 from nnunetv2_factorizer.models import model_zip
 from nnunetv2_factorizer.models.checkpoint import PLAIN_TYPES
 from nnunetv2_factorizer.models.model_zip import export_models
@@ -46,7 +46,7 @@ def test_zip_holds_the_model_and_the_training_is_not_touched(model: Path, tmp_pa
     assert record["trainer"] == CONV
     assert record["plans"] == "nnUNetPlans"
     assert record["nnunetv2-factorizer"] == version("nnunetv2-factorizer")
-    assert record["installed"] == installed_from()
+    assert record["installed"] == released_from()
     assert checkpoint["trainer_name"] == "nnUNetTrainer"
     assert checkpoint["init_args"]["plans"] == plans
     original = torch.load(model / "fold_1" / "checkpoint_final.pth", weights_only=False)["network_weights"]

@@ -120,5 +120,6 @@ def test_a_module_that_is_left_out_is_refused() -> None:
     layers, forgotten = Layers(), nn.Linear(6, 6)
     x = torch.randn(50, 6, requires_grad=True)
     output = recomputed(lambda x, y: layers(forgotten(x), y), [layers], x, x)
-    with pytest.raises(RuntimeError, match=r"a parameter of shape \(6, 6\) that is in none of the modules"):
-        output.sum().backward()
+    for create_graph in (False, True):
+        with pytest.raises(RuntimeError, match=r"a parameter of shape \(6, 6\) that is in none of the modules"):
+            output.sum().backward(retain_graph=True, create_graph=create_graph)

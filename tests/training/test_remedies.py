@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 import torch
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_factorizer.errors import UserError
+from nnunetv2_factorizer.network import Factorizer
 from nnunetv2_factorizer.trainers.nnUNetTrainerFactorizer import nnUNetTrainerFactorizer
 from nnunetv2_factorizer.trainers.nnUNetTrainerSwinFactorizer import nnUNetTrainerSwinFactorizer
+from nnunetv2_factorizer.training import Guard
 from tests.training.small_trainer import DATASET, PATCH, make_batch, make_trainer, plans
 
 
@@ -49,6 +52,35 @@ def test_a_trainer_with_its_own_arguments_does_not_blame_those_of_the_plans(
     )
     with pytest.raises(UserError, match=expected):
         trainer.initialize()
+
+
+def test_a_defect_of_a_trainer_keeps_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class nnUNetTrainerDefect(nnUNetTrainerFactorizer):
+        @classmethod
+        def build(cls, *arguments: Any) -> Any:
+            return None + 1  # type: ignore[operator]
+
+    with pytest.raises(TypeError, match="unsupported operand"):
+        make_trainer(nnUNetTrainerDefect, tmp_path, monkeypatch).initialize()
+
+
+def test_a_trainer_with_the_old_signature_of_nnunet_builds_its_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Old(nnUNetTrainer):
+        @staticmethod
+        def build_network_architecture(
+            architecture_class_name: str, arch_init_kwargs: dict, arch_init_kwargs_req_import: Any,
+            num_input_channels: int, num_output_channels: int, enable_deep_supervision: bool = True,
+        ) -> Any:  # fmt: skip
+            assert architecture_class_name.endswith("Factorizer")
+            return Factorizer(num_input_channels, num_output_channels, **arch_init_kwargs)
+
+    class Guarded(Guard, Old): ...
+
+    trainer = make_trainer(Guarded, tmp_path, monkeypatch)
+    trainer.initialize()
+    assert isinstance(trainer.network, Factorizer)
 
 
 def test_errors_that_plans_did_not_make_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

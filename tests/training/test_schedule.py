@@ -1,5 +1,7 @@
 """The learning rate: the paper's at full length, adapted to short trainings, exact after a resumption."""
 
+import warnings
+
 import pytest
 import torch
 from torch.optim import AdamW
@@ -56,3 +58,19 @@ def test_goes_by_iteration_and_resumes_at_an_epoch() -> None:
     assert [group["lr"] for group in optimizer.param_groups] == seen[10]
     resumed.step()
     assert [group["lr"] for group in optimizer.param_groups] == seen[11]
+
+
+def test_warnings_of_others_are_shown_once() -> None:
+    """`catch_warnings` in each iteration would show them in each iteration."""
+    optimizer = AdamW([torch.nn.Parameter(torch.zeros(1))])
+    schedule = ByIteration(optimizer, lambda step: 1.0, 5)
+    schedule.step(0)
+    shown = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        warnings.showwarning = lambda *arguments, **_: shown.append(arguments)
+        for _ in range(5):
+            warnings.warn("of somebody else", stacklevel=1)
+            optimizer.step()
+            schedule.step()
+    assert len(shown) == 1

@@ -82,5 +82,5 @@ def test_regions_are_the_union_of_their_labels() -> None:
 def test_without_monai_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     require_monai()
     monkeypatch.setitem(sys.modules, "monai.metrics", None)
-    with pytest.raises(UserError, match=r"HD95 .*\nInstall it: pip install 'nnunetv2-factorizer\[tune\]'"):
+    with pytest.raises(UserError, match=r"HD95 .*\nInstall it: pip install monai 'scipy"):
         require_monai()
