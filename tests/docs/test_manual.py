@@ -83,7 +83,9 @@ def test_numbers_of_the_tables_are_those_of_the_report() -> None:
 
 def test_nothing_is_installed_from_an_index() -> None:
     """Nothing is published, and somebody else could register the name."""
-    sources = [path for room in ("nnunetv2_factorizer", "trainers", "plans") for path in (ROOT / room).rglob("*.py")]
+    sources = [
+        path for room in ("nnunetv2_factorizer", "trainers", "plans") for path in (REPOSITORY / room).rglob("*.py")
+    ]
     for page in [*PAGES, *sources]:
         text = page.read_text("utf-8")
         assert not re.search(r"pip install [^\n`]*(nnunetv2[-_]factorizer|\{DISTRIBUTION)", text), page
