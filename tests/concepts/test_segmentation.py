@@ -156,3 +156,12 @@ def test_images_that_cannot_be_used(tmp_path: Path, channels: np.ndarray, messag
     with pytest.raises(UserError, match=message):
         segment(case, tmp_path, Concepts(STAGE, CENTRES))
     assert not (tmp_path / "case.mha").exists()
+
+
+def test_a_data_set_of_nnunet_v1_names_its_channels_modality(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor, case = make_predictor("PlainConvUNet", 3), write_image(tmp_path, 0)
+    expected = load_image(predictor, case).data
+    legacy = dict(predictor.dataset_json)
+    legacy["modality"] = legacy.pop("channel_names")
+    monkeypatch.setattr(predictor, "dataset_json", legacy)
+    assert torch.equal(load_image(predictor, case).data, expected)

@@ -105,10 +105,11 @@ def test_command_finds_the_model_and_says_how_to_use_it(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("nnUNet_results", str(tmp_path / "results"))
-    dataset, by_name, by_folder = "Dataset994_Export", tmp_path / "by_name.zip", tmp_path / "by_folder.zip"
+    dataset, by_name, by_folder = "Dataset994_Export", tmp_path / "by name.zip", tmp_path / "by_folder.zip"
     run(monkeypatch, "-d", dataset, "-tr", CONV, "-f", "0", "-o", str(by_name))
     printed = capsys.readouterr().out
     assert install_command() in printed
+    assert "nnUNetv2_install_pretrained_model_from_zip 'by name.zip'" in printed
     assert "pip install nnunetv2-factorizer" not in printed
     assert f"nnUNetv2_predict -d {dataset} -p nnUNetPlans_ConvFactorizer -c 3d_fullres -f 0 -i" in printed
     run(monkeypatch, "-m", str(model), "-f", "0", "-o", str(by_folder))
