@@ -67,10 +67,10 @@ def test_groups_change_no_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
         torch.testing.assert_close(solve_rows(x, v, max_sweeps=7), expected)
 
 
-def test_blocks_do_not_change_the_optimum(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_do_not_change_the_optimum(monkeypatch: pytest.MonkeyPatch) -> None:
     x, v = problem(r=3)
     expected = solve_rows(x, v, tolerance=0)
-    monkeypatch.setattr(rows, "BLOCK_ROWS", 64)
+    monkeypatch.setattr(rows, "CHUNK_ROWS", 64)
     torch.testing.assert_close(solve_rows(x, v, tolerance=0), expected, rtol=1e-4, atol=1e-6)
 
 
