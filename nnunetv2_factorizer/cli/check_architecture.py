@@ -1,7 +1,6 @@
 """`nnUNetv2_check_architecture`: whether anybody's network does what nnU-Net asks of one."""
 
 import argparse
-import json
 import pydoc
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from tqdm import tqdm
 from nnunetv2_factorizer.cli.told import user_errors_told
 from nnunetv2_factorizer.conformance import CHECKS, CONFIGURATIONS, CheckResult, run_checks
 from nnunetv2_factorizer.errors import UserError
+from nnunetv2_factorizer.models.json_files import read_json
 
 CELLS = {"passed": "ok", "failed": "FAILED", "skipped": "-"}
 
@@ -72,7 +72,7 @@ def _read(file: Path | None) -> dict[str, Any]:
     if file is None:
         return {}
     try:
-        arch_kwargs = json.loads(file.read_text(encoding="utf-8"))
+        arch_kwargs = read_json(file)
     except (OSError, ValueError) as error:
         raise UserError(f"--arch_kwargs {file}: {error}", "Give a JSON file.") from error
     if not isinstance(arch_kwargs, dict):

@@ -39,6 +39,7 @@ from nnunetv2_factorizer.inference.cases import map_cases
 from nnunetv2_factorizer.inference.images import Case, find_cases
 from nnunetv2_factorizer.inference.model import Load, load_model_once
 from nnunetv2_factorizer.models.atomic import new_folder, replacing
+from nnunetv2_factorizer.models.json_files import read_json
 
 PAGES = "gallery"
 """Folder beside predictions: pictures among them might be taken for some."""
@@ -165,7 +166,7 @@ def _dataset_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{path} does not exist.", "Give the dataset.json of the labels with -djfile.")
     try:
-        dataset_json: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        dataset_json: dict[str, Any] = read_json(path)
         wrong = [f"there is no {key}" for key in ("labels", "file_ending") if key not in dataset_json]
     except ValueError as error:
         wrong = [str(error)]

@@ -15,6 +15,7 @@ from nnunetv2_factorizer import DISTRIBUTION
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.models.folders import require_checkpoint
 from nnunetv2_factorizer.models.identity import sha256
+from nnunetv2_factorizer.models.json_files import read_json
 
 ARRAYS, DESCRIPTION = "dictionary.npz", "dictionary.json"
 
@@ -118,7 +119,7 @@ class Dictionary:
                     "Give the folder that `nnUNetv2_factorizer_concepts fit` wrote with --dictionary.",
                 )
         try:
-            record = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+            record = read_json(folder / DESCRIPTION)
             with np.load(folder / ARRAYS, allow_pickle=False) as arrays:
                 dictionary = cls(
                     **arrays,

@@ -1,7 +1,6 @@
 """The categories of a dictionary for a person: the tiles closest to each centre, as page and contact sheet."""
 
 import io
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from PIL import Image, ImageDraw
 from nnunetv2_factorizer.concepts.dictionary import Dictionary
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.inference.page import render
+from nnunetv2_factorizer.models.json_files import read_json
 
 GALLERY = "gallery.html"
 ZOOM = 2
@@ -50,7 +50,7 @@ def read_names(path: Path, categories: int) -> dict[int, str]:
         UserError: the file cannot be read, is something else, or names a category that there is not.
     """
     try:
-        names = {int(number): name for number, name in json.loads(path.read_text(encoding="utf-8")).items()}
+        names = {int(number): name for number, name in read_json(path).items()}
     except (OSError, ValueError, AttributeError) as error:
         raise UserError(
             f"{path} is not a JSON object of numbers and names: {error}.",

@@ -15,6 +15,7 @@ from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.inference.cases import map_cases
 from nnunetv2_factorizer.models.atomic import replacing
 from nnunetv2_factorizer.models.identity import sha256
+from nnunetv2_factorizer.models.json_files import read_json
 
 PREDICTIONS = "concepts.json"
 
@@ -55,7 +56,7 @@ class PredictionRecord:
         if not path.is_file():
             raise UserError(f"{path} does not exist.", remedy)
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = read_json(path)
             record["names"] = {int(category): name for category, name in record["names"].items()}
             record["cases"] = {
                 case: {int(category): voxels for category, voxels in counts.items()}

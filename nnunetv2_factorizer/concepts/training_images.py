@@ -1,6 +1,5 @@
 """The images that a fold was trained on, as nnU-Net finds them; labels are not opened."""
 
-import json
 from pathlib import Path
 
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
@@ -9,6 +8,7 @@ from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.inference.images import Case
 from nnunetv2_factorizer.models.folders import nnunet_folder
+from nnunetv2_factorizer.models.json_files import read_json
 
 REMEDY = "Set nnU-Net's variables as for the training, or give a folder of images with -i."
 
@@ -27,7 +27,7 @@ def training_cases(predictor: nnUNetPredictor, fold: str) -> list[Case]:
         splits = _folder("nnUNet_preprocessed", dataset) / "splits_final.json"
         if not splits.is_file():
             raise UserError(f"{splits} does not exist.", REMEDY)
-        folds = json.loads(splits.read_text(encoding="utf-8"))
+        folds = read_json(splits)
         if int(fold) >= len(folds):
             raise UserError(
                 f"{splits} has {len(folds)} folds, and no fold {fold}.", "Give a folder of its training images with -i."

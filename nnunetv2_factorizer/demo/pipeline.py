@@ -1,6 +1,5 @@
 """nnU-Net's commands, one after the other, on one data set."""
 
-import json
 import os
 import re
 import shlex
@@ -73,7 +72,7 @@ def run_pipeline(work: Path, dataset: str) -> list[str]:
 
 def dice_table(work: Path, dataset: str) -> list[tuple[str, float]]:
     """Name of each label and its mean Dice over the test cases."""
-    summary = json.loads((work / "predictions" / "summary.json").read_text(encoding="utf-8"))
+    summary = read_json(work / "predictions" / "summary.json")
     description = read_json(work / "raw" / dataset / "dataset.json")
     values = {name: description["labels"][name] for name in foreground(description)}
     keys = {name: str(tuple(value)) if isinstance(value, list) else str(value) for name, value in values.items()}

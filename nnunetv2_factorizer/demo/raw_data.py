@@ -7,6 +7,7 @@ from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
 from nnunetv2_factorizer.demo.phantom import write_dataset
 from nnunetv2_factorizer.errors import UserError
+from nnunetv2_factorizer.models.json_files import read_json
 
 PHANTOM = "Dataset999_FactorizerPhantom"
 HELD_BACK = 5
@@ -47,7 +48,7 @@ def link_dataset(dataset: Path, raw: Path) -> str:
 
     The data set itself is only read.
     """
-    description = json.loads((dataset / "dataset.json").read_text(encoding="utf-8"))
+    description = read_json(dataset / "dataset.json")
     cases = get_filenames_of_train_images_and_targets(str(dataset))
     test = sorted(cases)[-min(HELD_BACK, len(cases) - FOLDS) :]
     target = raw / dataset.name

@@ -9,7 +9,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from nnunetv2_factorizer.doctor.finding import Finding, from_error
 from nnunetv2_factorizer.doctor.names import unknown_name
 from nnunetv2_factorizer.doctor.pickles import EXPECTED, listed_globals
-from nnunetv2_factorizer.doctor.plans import build, read_json
+from nnunetv2_factorizer.doctor.plans import build, read_object
 from nnunetv2_factorizer.doctor.trainers import find_trainer
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.models.checkpoint import RECORD_KEY, check_version, different_weight, read_checkpoint
@@ -67,7 +67,7 @@ def _finite(weights: dict[str, Any]) -> Finding:
 def _fit(checkpoint: dict[str, Any], plans: Path) -> Finding:
     title = "checkpoint and plans"
     try:
-        manager, dataset_json = PlansManager(read_json(plans)), read_json(plans.parent / "dataset.json")
+        manager, dataset_json = PlansManager(read_object(plans)), read_object(plans.parent / "dataset.json")
         configuration = checkpoint["init_args"]["configuration"]
         unknown = unknown_name(manager.get_configuration(configuration))
         if unknown:

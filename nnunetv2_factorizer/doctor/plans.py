@@ -1,6 +1,5 @@
 """Whether the networks of a plans file can be built, and fit its patches."""
 
-import json
 import shlex
 from math import prod
 from pathlib import Path
@@ -16,13 +15,14 @@ from nnunetv2_factorizer.doctor.finding import Finding, from_error
 from nnunetv2_factorizer.doctor.names import unknown_name
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.families import family_of
+from nnunetv2_factorizer.models.json_files import read_json
 from nnunetv2_factorizer.training import FactorizerTrainer
 
 
 def examine(path: Path) -> list[Finding]:
     """A finding a configuration; `dataset.json` must lie beside the plans, as in nnU-Net's own folders."""
     try:
-        plans, dataset_json = read_json(path), read_json(path.parent / "dataset.json")
+        plans, dataset_json = read_object(path), read_object(path.parent / "dataset.json")
     except (OSError, UserError) as error:
         return [from_error("plans", error)]
     missing = [key for key in ("dataset_name", "plans_name", "configurations") if key not in plans]
@@ -40,14 +40,14 @@ def examine(path: Path) -> list[Finding]:
     return findings
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
     """The content of a JSON file of nnU-Net's.
 
     Raises:
         UserError: it is none.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except ValueError as error:
         raise UserError(f"{path} is no JSON file ({error})", "Take another copy of it, or plan again.") from None
     if not isinstance(content, dict):

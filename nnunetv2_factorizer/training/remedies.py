@@ -1,6 +1,5 @@
 """What to change where plans do not work: the file and the settings in it."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from nnunetv2_factorizer.errors import UserError
+from nnunetv2_factorizer.models.json_files import read_json
 
 
 def plans_file(plans_manager: PlansManager) -> Path:
@@ -38,7 +38,7 @@ def check_dataset(trainer: nnUNetTrainer) -> None:
         return  # Without the variable there is nothing to train on, as nnU-Net will say.
     name = trainer.plans_manager.dataset_name
     path = Path(trainer.preprocessed_dataset_folder_base) / "dataset.json"
-    if not path.is_file() or json.loads(path.read_text(encoding="utf-8")) != trainer.dataset_json:
+    if not path.is_file() or read_json(path) != trainer.dataset_json:
         raise UserError(
             f"the plans {trainer.plans_manager.plans_name} are of {name}, the data set to train on is another one "
             f"(its dataset.json is not that of {path.parent}).",
