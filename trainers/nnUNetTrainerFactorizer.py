@@ -1,9 +1,9 @@
 """The architecture that the plans name, trained as the paper trains a Factorizer."""
 
-from nnunetv2_factorizer.training import Guard, Recipe
+from nnunetv2_factorizer.training import Guard, PaperRecipe
 
 
-class nnUNetTrainerFactorizer(Guard, Recipe):
+class nnUNetTrainerFactorizer(Guard, PaperRecipe):
     """400 epochs with AdamW; the network comes from the plans."""
 
 

@@ -2,6 +2,18 @@
 
 from nnunetv2_factorizer.training.family_trainer import FactorizerTrainer, FamilyTrainer
 from nnunetv2_factorizer.training.guard import Guard
+from nnunetv2_factorizer.training.layer_updates import LayerUpdateMonitor
 from nnunetv2_factorizer.training.recipe import Recipe
+from nnunetv2_factorizer.training.recipes import AvaGradRecipe, MuonRecipe, PaperRecipe, StockRecipe
 
-__all__ = ["FactorizerTrainer", "FamilyTrainer", "Guard", "Recipe"]
+__all__ = [
+    "AvaGradRecipe",
+    "FactorizerTrainer",
+    "FamilyTrainer",
+    "Guard",
+    "LayerUpdateMonitor",
+    "MuonRecipe",
+    "PaperRecipe",
+    "Recipe",
+    "StockRecipe",
+]

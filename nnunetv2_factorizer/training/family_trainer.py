@@ -9,7 +9,7 @@ from torch.nn import Module
 
 from nnunetv2_factorizer.families import FACTORIZER, Family
 from nnunetv2_factorizer.training.guard import Guard
-from nnunetv2_factorizer.training.recipe import Recipe
+from nnunetv2_factorizer.training.recipes import PaperRecipe
 
 
 class FamilyTrainer(Guard):
@@ -44,7 +44,7 @@ class FamilyTrainer(Guard):
         return f"{cls.__name__}, which takes {', '.join(cls.family.reads)}, patch and spacing from {plans}"
 
 
-class FactorizerTrainer(FamilyTrainer, Recipe):
+class FactorizerTrainer(FamilyTrainer, PaperRecipe):
     """A Factorizer, trained as in the paper."""
 
     family = FACTORIZER

@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
-from torch._dynamo import OptimizedModule
 from torch.nn import Module
-from torch.nn.parallel import DistributedDataParallel
 
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.families import family_of
@@ -18,6 +16,7 @@ from nnunetv2_factorizer.inference.input_check import check_inputs
 from nnunetv2_factorizer.models.atomic import replacing
 from nnunetv2_factorizer.models.checkpoint import RECORD_KEY, check_fit, check_version, make_record, read_checkpoint
 from nnunetv2_factorizer.training.attributes import ClassAttributes
+from nnunetv2_factorizer.training.bare import bare
 from nnunetv2_factorizer.training.finite import (
     MOST_SKIPPED_STEPS,
     NonFiniteLossError,
@@ -141,7 +140,7 @@ class Guard(ClassAttributes):
             checkpoint = read_checkpoint(filename_or_checkpoint)
             check_version(checkpoint, filename_or_checkpoint)
             architecture = self.architecture_of(self.configuration_manager)
-            check_fit(checkpoint, filename_or_checkpoint, self._bare_network(), architecture)
+            check_fit(checkpoint, filename_or_checkpoint, bare(self.network), architecture)
         super().load_checkpoint(filename_or_checkpoint)
 
     def _build_loss(self) -> Module:
@@ -159,15 +158,11 @@ class Guard(ClassAttributes):
         print(message) if self.local_rank else self.print_to_log_file(message)  # nnU-Net's log is that of rank 0
         return True
 
-    def _bare_network(self) -> Module:
-        network = self.network.module if isinstance(self.network, DistributedDataParallel) else self.network
-        return network._orig_mod if isinstance(network, OptimizedModule) else network
-
     @contextmanager
     def _faults_explained(self, batch: dict[str, Any], when: str) -> Iterator[None]:
         try:
             yield
         except NonFiniteLossError as error:
-            raise explain_non_finite(error, self._bare_network(), batch, when) from None
+            raise explain_non_finite(error, bare(self.network), batch, when) from None
         except torch.OutOfMemoryError as error:
             raise explain_out_of_memory(error, self, self.architecture_of(self.configuration_manager), when) from error

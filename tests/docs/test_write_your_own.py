@@ -42,6 +42,15 @@ def test_another_optimiser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert any(not torch.equal(p, b) for p, b in zip(trainer.network.parameters(), before, strict=True))
 
 
+def test_a_monitor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = make_trainer(trainer_of("nnUNetTrainerWatched"), tmp_path, monkeypatch)
+    trainer.initialize()
+    Path(trainer.output_folder).mkdir(parents=True, exist_ok=True)
+    trainer.on_train_epoch_start()
+    trainer.on_train_epoch_end([trainer.train_step(make_batch())])
+    assert (Path(trainer.output_folder) / "layer_updates.csv").is_file()
+
+
 def test_another_network(unet_plans: dict[str, Any]) -> None:
     """It predicts, and can be exported for nnU-Net's own trainer."""
     trainer = trainer_of("nnUNetTrainerResidual")

@@ -13,6 +13,7 @@ from tests.end_to_end.workspace import Workspace, checkpoint
 CONV = "nnUNetTrainerShortConvFactorizer"
 GLOBAL = "nnUNetTrainerShortGlobalFactorizer"
 LOCAL = "nnUNetTrainerShortLocalFactorizer"
+MUON = "nnUNetTrainerShortMuon"
 
 
 @pytest.mark.slow  # test_rgb_png is of the same configuration
@@ -24,11 +25,17 @@ def test_2d(phantom: Workspace) -> None:
 
 
 @pytest.fixture(scope="module")
-def lowres(phantom: Workspace) -> Path:
-    """3d_lowres and 3d_cascade_fullres in the plans, and a model of the first that has seen all cases."""
+def with_lowres(phantom: Workspace) -> Workspace:
+    """3d_lowres and 3d_cascade_fullres in the plans, the first preprocessed."""
     add_lowres_and_cascade(phantom)
     phantom.run("nnUNetv2_preprocess", "-d", phantom.dataset_id, "-c", "3d_lowres", "-np", "1")
-    return phantom.train(LOCAL, configuration="3d_lowres", fold="all")
+    return phantom
+
+
+@pytest.fixture(scope="module")
+def lowres(with_lowres: Workspace) -> Path:
+    """A model of 3d_lowres that has seen all cases."""
+    return with_lowres.train(LOCAL, configuration="3d_lowres", fold="all")
 
 
 def add_lowres_and_cascade(workspace: Workspace) -> None:
@@ -68,6 +75,14 @@ def test_cascade(phantom: Workspace, lowres: Path) -> None:
     )  # fmt: skip
     assert {path.name for path in second.glob("*.nii.gz")} == {path.name for path in first.glob("*.nii.gz")}
     assert set(phantom.evaluate(second)) == {"1", "2"}
+
+
+@pytest.mark.slow  # the recipe alone is new here, and tests/training has it with every network
+def test_cascade_of_nnunets_networks_with_muon(with_lowres: Workspace) -> None:
+    with_lowres.train(MUON, configuration="3d_lowres", fold="all")
+    fold = with_lowres.train(MUON, configuration="3d_cascade_fullres")
+    assert checkpoint(fold)["network_weights"]["encoder.stages.0.0.convs.0.conv.weight"].shape[1] == 6
+    assert (fold / "validation" / "summary.json").exists()
 
 
 def run_rgb(workspace: Workspace) -> None:

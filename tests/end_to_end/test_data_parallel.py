@@ -11,7 +11,7 @@ from torch.multiprocessing import spawn
 from torch.nn.parallel import DistributedDataParallel
 
 from nnunetv2_factorizer.network import Factorizer
-from nnunetv2_factorizer.training import Recipe
+from nnunetv2_factorizer.training import PaperRecipe
 from tests.conftest import relative_error
 from tests.end_to_end.workspace import Workspace, checkpoint
 
@@ -38,7 +38,7 @@ def make_network(name: str) -> nn.Module:
 
 
 def make_loss(is_ddp: bool) -> Any:
-    trainer = Recipe.__new__(Recipe)
+    trainer = PaperRecipe.__new__(PaperRecipe)
     trainer.enable_deep_supervision, trainer.is_ddp, trainer.device = True, is_ddp, torch.device("cpu")
     trainer.label_manager = SimpleNamespace(has_regions=False, ignore_label=None)
     trainer.configuration_manager = SimpleNamespace(batch_dice=True, pool_op_kernel_sizes=[[s] * 3 for s in STRIDES])

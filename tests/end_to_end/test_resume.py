@@ -11,6 +11,8 @@ from nnunetv2_factorizer.training.schedule import peak_learning_rate, warmup_cos
 from tests.end_to_end.conftest import SWIN
 from tests.end_to_end.workspace import Workspace, checkpoint
 
+MUON = "nnUNetTrainerShortMuon"
+
 
 @pytest.fixture(scope="module")
 def resumed(phantom: Workspace) -> Path:
@@ -26,6 +28,18 @@ def resumed(phantom: Workspace) -> Path:
 def test_resumed_training_ends_exactly_like_an_uninterrupted_one(trained: Path, resumed: Path) -> None:
     expected, actual = comparable(checkpoint(trained)), comparable(checkpoint(resumed))
     torch.testing.assert_close(actual, expected, rtol=0, atol=0)
+
+
+def test_nnunets_own_network_with_muon_goes_on_exactly_and_predicts(phantom: Workspace) -> None:
+    through = phantom.with_results("results_muon").train(MUON, configuration="2d")
+    workspace = phantom.with_results("results_muon_resumed")
+    command = ("nnUNetv2_train", workspace.dataset_id, "2d", "0", "-tr", MUON, "-device", "cpu")
+    killed = workspace.run(*command, check=False, STOP_AFTER_EPOCHS="1")
+    assert killed.returncode == 3, killed.stderr[-2000:]
+    resumed = workspace.train(MUON, "--c", configuration="2d", SKIP_VALIDATION="1")
+    torch.testing.assert_close(comparable(checkpoint(resumed)), comparable(checkpoint(through)), rtol=0, atol=0)
+    output = workspace.predict(MUON, "predicted_muon", configuration="2d")
+    assert set(workspace.evaluate(output)) == {"1", "2"}
 
 
 def comparable(state: dict[str, Any]) -> dict[str, Any]:

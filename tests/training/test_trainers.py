@@ -19,7 +19,7 @@ from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.ext_trainer import trainers_folder
 from nnunetv2_factorizer.families import FACTORIZER
 from nnunetv2_factorizer.network import Factorizer
-from nnunetv2_factorizer.training import Guard, Recipe
+from nnunetv2_factorizer.training import Guard, PaperRecipe, Recipe
 from tests.training.small_trainer import make_batch, make_trainer
 
 CHOICES = {
@@ -126,7 +126,7 @@ def test_importing_a_trainer_leaves_nothing_of_the_package_out_of_place() -> Non
 
 @pytest.mark.parametrize("is_ddp", [False, True])
 def test_loss_weights_are_the_papers(is_ddp: bool) -> None:
-    trainer = Recipe.__new__(Recipe)
+    trainer = PaperRecipe.__new__(PaperRecipe)
     trainer.enable_deep_supervision, trainer.is_ddp, trainer.device = True, is_ddp, torch.device("cpu")
     trainer.label_manager = SimpleNamespace(has_regions=False, ignore_label=None)
     trainer.configuration_manager = SimpleNamespace(
@@ -145,7 +145,7 @@ def test_loss_weights_are_the_papers(is_ddp: bool) -> None:
 def test_attributes_of_a_class_are_obeyed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever nnU-Net's constructor says, and whichever trainer the mix-ins stand before."""
 
-    class Mine(Guard, Recipe, nnUNetTrainer):
+    class Mine(Guard, PaperRecipe, nnUNetTrainer):
         initial_lr = 3e-4
         weight_decay = 5e-3
         num_iterations_per_epoch = 7
@@ -170,6 +170,7 @@ def test_a_length_that_is_set_on_the_object_is_obeyed(tmp_path: Path, monkeypatc
 def test_another_optimizer_with_groups_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Mine(Guard, Recipe):
         initial_lr = 0.5
+        warmup = 0.25
 
         def make_optimizer(self, lr: float) -> SGD:
             encoder = list(self.network.encoder.parameters())

@@ -12,6 +12,7 @@ from nnunetv2_factorizer.trainers.nnUNetTrainerConvFactorizer import nnUNetTrain
 from nnunetv2_factorizer.trainers.nnUNetTrainerFactorizer import nnUNetTrainerFactorizer
 from nnunetv2_factorizer.trainers.nnUNetTrainerGlobalFactorizer import nnUNetTrainerGlobalFactorizer
 from nnunetv2_factorizer.trainers.nnUNetTrainerLocalFactorizer import nnUNetTrainerLocalFactorizer
+from nnunetv2_factorizer.trainers.nnUNetTrainerMuon import nnUNetTrainerMuon
 from nnunetv2_factorizer.trainers.nnUNetTrainerSwinFactorizer import nnUNetTrainerSwinFactorizer
 
 
@@ -78,3 +79,6 @@ class nnUNetTrainerShortLocalFactorizer(Short, nnUNetTrainerLocalFactorizer): ..
 
 
 class nnUNetTrainerShortGlobalFactorizer(Short, nnUNetTrainerGlobalFactorizer): ...
+
+
+class nnUNetTrainerShortMuon(Short, nnUNetTrainerMuon): ...

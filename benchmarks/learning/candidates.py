@@ -1,0 +1,109 @@
+"""What could make a Conv Factorizer learn faster: one change at a time, made on the built network.
+
+Evidence for each stands in REPORT.md. What paid became an argument of the Factorizer; the rest lives here only.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nnunetv2_factorizer.network import Factorizer
+
+
+class Residual(nn.Module):
+    """`number` dense convolutions over 3 voxels an axis, each normalised over space, around them a skip connection."""
+
+    def __init__(self, channels: int, number: int) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv3d(channels, channels, 3, padding=1, bias=False) for _ in range(number))
+        self.norms = nn.ModuleList(nn.InstanceNorm3d(channels, affine=True) for _ in range(number))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x
+        for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
+            y = norm(conv(y))
+            if i < len(self.convs) - 1:
+                y = functional.leaky_relu(y, 0.01)
+        return functional.leaky_relu(x + y, 0.01)
+
+
+class Normalised(nn.Module):
+    """A local path whose output is normalised over space."""
+
+    def __init__(self, local_path: nn.Module, channels: int) -> None:
+        super().__init__()
+        self.local_path, self.norm = local_path, nn.InstanceNorm3d(channels, affine=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.leaky_relu(self.norm(self.local_path(x)), 0.01)
+
+
+def dense(stages: int, number: int, only: bool = True) -> Callable[[Factorizer], None]:
+    """Residual blocks in place of (`only`), or before the Factorizer blocks of the highest resolutions."""
+
+    def change(network: Any) -> None:
+        for level in range(stages):
+            for half, index in ((network.encoder, level), (network.decoder, -1 - level)):
+                channels = half.stages[index][0].norm1.normalized_shape[0]
+                block = Residual(channels, number)
+                half.stages[index] = nn.Sequential(block) if only else nn.Sequential(block, *half.stages[index])
+
+    return change
+
+
+def normalised(network: Any) -> None:
+    for block in network.blocks.values():
+        if block.local_path is not None:
+            block.local_path = Normalised(block.local_path, block.norm1.normalized_shape[0])
+
+
+def separable(network: Any) -> None:
+    """Overlapping downsampling: depthwise over 3 voxels an axis, then pointwise."""
+    for i, conv in enumerate(network.encoder.downsamplings):
+        low, high, stride = conv.out_channels, conv.in_channels, conv.stride
+        depthwise = nn.Conv3d(high, high, 3, stride=stride, padding=1, groups=high)
+        network.encoder.downsamplings[i] = nn.Sequential(depthwise, nn.Conv3d(high, low, 1))
+
+
+def overlapping(network: Any) -> None:
+    """Overlapping downsampling: dense over 3 voxels an axis."""
+    for i, conv in enumerate(network.encoder.downsamplings):
+        new = nn.Conv3d(conv.in_channels, conv.out_channels, 3, stride=conv.stride, padding=1)
+        network.encoder.downsamplings[i] = new
+
+
+def both(*changes: Callable[[Factorizer], None]) -> Callable[[Factorizer], None]:
+    def change(network: Factorizer) -> None:
+        for one in changes:
+            one(network)
+
+    return change
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Arguments of the network, and what is changed after it was built."""
+
+    choices: Mapping[str, Any] = field(default_factory=dict)
+    change: Callable[[Factorizer], None] = lambda network: None
+
+
+CANDIDATES = {
+    "Conv": Candidate(),
+    "dense 0x2": Candidate({}, dense(1, 2)),
+    "dense 0x1": Candidate({}, dense(1, 1)),
+    "dense 0x2, without NMF": Candidate({"nmf": False}, dense(1, 2)),
+    "dense 01x2": Candidate({}, dense(2, 2)),
+    "dense 01x2 separable": Candidate({"position_embedding": False}, both(dense(2, 2), separable)),
+    "dense 01x1 separable": Candidate({"position_embedding": False}, both(dense(2, 1), separable)),
+    "normalised": Candidate({}, normalised),
+    "separable": Candidate({}, separable),
+    "dense 0x2 separable normalised": Candidate(
+        {"position_embedding": False}, both(dense(1, 2), separable, normalised)
+    ),
+    "no position": Candidate({"position_embedding": False}),
+    "mlp 4": Candidate({"mlp_ratio": 4}),
+}

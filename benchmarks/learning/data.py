@@ -1,0 +1,54 @@
+"""The data sets, and how they are prepared: planned and preprocessed by nnU-Net, the batch size set."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
+from nnunetv2.utilities.dataset_name_id_conversion import convert_id_to_dataset_name
+
+from nnunetv2_factorizer.demo.phantom import write_dataset
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set of nnU-Net, one of its configurations, and the batch size of every training on it."""
+
+    dataset_id: int
+    configuration: str
+    batch_size: int
+
+
+DATA = {
+    "hippocampus": Data(4, "3d_fullres", 2),
+    "nuclei": Data(41, "2d", 2),
+    "phantom": Data(998, "3d_fullres", 2),
+}
+PHANTOM = "Dataset998_LearningPhantom"
+PHANTOM_CASES = 40
+
+
+def prepare(data: Data, planner: str = "nnUNetPlanner") -> tuple[str, str]:
+    """Plans and preprocesses what is not there yet; the names of the data set and of the plans with this batch size."""
+    if data.dataset_id == 998 and not (Path(nnUNet_raw) / PHANTOM).is_dir():
+        write_dataset(Path(nnUNet_raw) / PHANTOM, num_training=PHANTOM_CASES, num_test=0)
+    name = convert_id_to_dataset_name(data.dataset_id)
+    folder = Path(nnUNet_preprocessed) / name
+    plans_name = {"nnUNetPlanner": "nnUNetPlans", "nnUNetPlannerResEncM": "nnUNetResEncUNetMPlans"}[planner]
+    if not (folder / f"nnUNetPlans_{data.configuration}").is_dir():
+        _nnunet("plan_and_preprocess", "-d", f"{data.dataset_id}", "-c", data.configuration, "-np", "2", "-npfp", "2")
+    if not (folder / f"{plans_name}.json").is_file():  # for the same data, which need no other preprocessing
+        _nnunet("plan_experiment", "-d", f"{data.dataset_id}", "-pl", planner)
+    plans = json.loads((folder / f"{plans_name}.json").read_text(encoding="utf-8"))
+    plans["plans_name"] = f"{plans_name}_batch{data.batch_size}"
+    plans["configurations"][data.configuration]["batch_size"] = data.batch_size
+    (folder / f"{plans['plans_name']}.json").write_text(json.dumps(plans, indent=2), encoding="utf-8")
+    return name, plans["plans_name"]
+
+
+def _nnunet(command: str, *arguments: str) -> None:
+    program = str(Path(sys.executable).parent / f"nnUNetv2_{command}")
+    subprocess.run([program, *arguments], check=True, env=os.environ | {"nnUNet_n_proc_DA": "1"})

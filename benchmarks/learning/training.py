@@ -1,0 +1,105 @@
+"""One training of the benchmark: nnU-Net's own, cut into epochs of 50 iterations, resumed where it was interrupted."""
+
+import json
+import random
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from nnunetv2.paths import nnUNet_preprocessed
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+from benchmarks.learning.data import DATA, prepare
+from benchmarks.learning.methods import METHODS
+from benchmarks.measure import device, machine
+from nnunetv2_factorizer.training.attributes import ClassAttributes
+
+ITERATIONS_PER_EPOCH = 50
+
+
+class Measured(ClassAttributes):
+    """Keeps a curve: iteration, seconds spent in training iterations, nnU-Net's Dice of validation patches."""
+
+    num_iterations_per_epoch = ITERATIONS_PER_EPOCH
+    num_val_iterations_per_epoch = 10
+    save_every = 1
+    seed = 0
+
+    def on_train_epoch_start(self) -> None:
+        seed = 10_000 * self.seed + self.current_epoch  # of the epoch: a resumed training draws as an uninterrupted one
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        super().on_train_epoch_start()
+        self._start = perf_counter()
+
+    def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
+        self._seconds = perf_counter() - self._start
+        super().on_train_epoch_end(train_outputs)
+
+    def on_epoch_end(self) -> None:
+        dice = float(self.logger.get_value("mean_fg_dice", step=-1))
+        curve = [point for point in self.curve if point["epoch"] < self.current_epoch]
+        before = curve[-1]["seconds"] if curve else 0.0
+        iteration = (self.current_epoch + 1) * ITERATIONS_PER_EPOCH
+        point = {"epoch": self.current_epoch, "iteration": iteration, "seconds": round(before + self._seconds, 1)}
+        self._curve_file.write_text(json.dumps([*curve, point | {"dice": round(dice, 4)}]), encoding="utf-8")
+        super().on_epoch_end()
+
+    @property
+    def curve(self) -> list[dict[str, Any]]:
+        return json.loads(self._curve_file.read_text(encoding="utf-8")) if self._curve_file.is_file() else []
+
+    @property
+    def _curve_file(self) -> Path:
+        return Path(self.output_folder) / "curve.json"
+
+
+def train(method: str, data: str, fold: int, iterations: int, seed: int) -> dict[str, Any]:
+    """Trains and validates in this process; everything that the benchmark keeps of it."""
+    chosen = METHODS[method]
+    dataset, plans_name = prepare(DATA[data], chosen.planner)
+    folder = Path(nnUNet_preprocessed) / dataset
+    plans = json.loads((folder / f"{plans_name}.json").read_text(encoding="utf-8"))
+    plans["continue_training"] = False  # by this key nnU-Net hands its flag to the trainer
+    description = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+    attributes = {"num_epochs": iterations // ITERATIONS_PER_EPOCH, "seed": seed}
+    name = f"{file_name(method)}_{iterations}_seed{seed}"  # of the folder of results
+    trainer: Any = type(name, (Measured, chosen.trainer()), attributes)(
+        plans, DATA[data].configuration, fold, description, device()
+    )
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    _load_latest(trainer)
+    trainer.run_training()
+    trainer.perform_actual_validation()
+    summary = json.loads((Path(trainer.output_folder) / "validation" / "summary.json").read_text(encoding="utf-8"))
+    return {
+        **{"method": method, "data": data, "fold": fold, "iterations": iterations, "seed": seed},
+        **{"batch_size": DATA[data].batch_size, "machine": machine()},
+        "parameters": sum(p.numel() for p in trainer.network.parameters()),
+        "dice": round(summary["foreground_mean"]["Dice"], 5),
+        "dice_of_cases": {
+            Path(case["prediction_file"]).name.split(".")[0]: _dice(case) for case in summary["metric_per_case"]
+        },
+        "curve": [{key: value for key, value in point.items() if key != "epoch"} for point in trainer.curve],
+    }
+
+
+def _load_latest(trainer: nnUNetTrainer) -> None:
+    latest = Path(trainer.output_folder) / "checkpoint_latest.pth"
+    if latest.is_file():
+        trainer.load_checkpoint(str(latest))
+
+
+def _dice(case: dict[str, Any]) -> float:
+    """Mean over the labels, as nnU-Net: one that is neither there nor predicted does not count."""
+    return round(float(np.nanmean([label["Dice"] for label in case["metrics"].values()])), 5)
+
+
+def file_name(method: str) -> str:
+    """A method's name without characters that are special in a shell or in nnU-Net's folder names."""
+    return "".join(c if c.isalnum() else "-" for c in method)

@@ -1,0 +1,16 @@
+"""How a network is trained, one recipe a file: mix-ins for any trainer, put after `Guard` among the bases."""
+
+from nnunetv2_factorizer.training.attributes import ClassAttributes
+from nnunetv2_factorizer.training.recipes.avagrad import AvaGradRecipe
+from nnunetv2_factorizer.training.recipes.muon import MuonRecipe
+from nnunetv2_factorizer.training.recipes.paper import PaperRecipe
+from nnunetv2_factorizer.training.recipes.stock import StockRecipe
+
+RECIPES: dict[str, type[ClassAttributes]] = {
+    "paper": PaperRecipe,
+    "muon": MuonRecipe,
+    "avagrad": AvaGradRecipe,
+    "stock": StockRecipe,
+}
+
+__all__ = ["RECIPES", "AvaGradRecipe", "MuonRecipe", "PaperRecipe", "StockRecipe"]
