@@ -23,6 +23,7 @@ import torch
 
 from benchmarks.learning.data import DATA, prepare
 from benchmarks.learning.methods import METHODS
+from benchmarks.learning.results import plot, print_tables
 from benchmarks.learning.training import file_name, train
 
 Budget = tuple[str, int, int, int]
@@ -71,6 +72,7 @@ def main() -> None:
     parser.add_argument("--fold", nargs="+", type=int, default=[0], help="default: 0")
     parser.add_argument("--iterations", nargs="+", type=int, default=[250], help="default: 250")
     parser.add_argument("--seed", nargs="+", type=int, default=[0], help="default: 0")
+    parser.add_argument("--reference", choices=METHODS, default="nnU-Net + Muon", help="of the pairs in the table")
     parser.add_argument("--jobs", type=int, default=2, help="trainings at once, default: 2")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of each, default: 1")
     args = parser.parse_args()
@@ -80,6 +82,11 @@ def main() -> None:
         run(args.o, args.method, budgets, args.jobs, args.threads)
     elif args.action == "run-one":
         run_one(args.o, args.method[0], budgets[0])
+    elif args.action == "table":
+        print_tables(args.o, args.reference)
+    else:
+        for data in args.data:
+            plot(args.o, data, args.method, args.iterations).savefig(args.o / f"{data}.png", dpi=150)
 
 
 if __name__ == "__main__":

@@ -99,6 +99,9 @@ CANDIDATES = {
     "dense 01x2": Candidate({}, dense(2, 2)),
     "dense 01x2 separable": Candidate({"position_embedding": False}, both(dense(2, 2), separable)),
     "dense 01x1 separable": Candidate({"position_embedding": False}, both(dense(2, 1), separable)),
+    "dense 01x1 separable, without NMF": Candidate(
+        {"position_embedding": False, "nmf": False}, both(dense(2, 1), separable)
+    ),
     "normalised": Candidate({}, normalised),
     "separable": Candidate({}, separable),
     "dense 0x2 separable normalised": Candidate(

@@ -3,7 +3,7 @@
 import json
 import random
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,10 @@ from benchmarks.measure import device, machine
 from nnunetv2_factorizer.training.attributes import ClassAttributes
 
 ITERATIONS_PER_EPOCH = 50
+
+
+CLOCK = perf_counter if torch.cuda.is_available() else process_time
+"""On a CPU the time of the process: several trainings share the machine."""
 
 
 class Measured(ClassAttributes):
@@ -33,10 +37,10 @@ class Measured(ClassAttributes):
         np.random.seed(seed)
         torch.manual_seed(seed)
         super().on_train_epoch_start()
-        self._start = perf_counter()
+        self._start = CLOCK()
 
     def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
-        self._seconds = perf_counter() - self._start
+        self._seconds = CLOCK() - self._start
         super().on_train_epoch_end(train_outputs)
 
     def on_epoch_end(self) -> None:
@@ -75,6 +79,8 @@ def train(method: str, data: str, fold: int, iterations: int, seed: int) -> dict
     torch.manual_seed(seed)
     _load_latest(trainer)
     trainer.run_training()
+    if not chosen.mirroring:
+        trainer.inference_allowed_mirroring_axes = None
     trainer.perform_actual_validation()
     summary = json.loads((Path(trainer.output_folder) / "validation" / "summary.json").read_text(encoding="utf-8"))
     return {
