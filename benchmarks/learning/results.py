@@ -5,6 +5,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ class Group:
         taken = []
         for run in self.runs:
             points = [{"iteration": 0, "seconds": 0.0}, *run["curve"]]
-            for before, after in zip(points, points[1:], strict=False):
+            for before, after in pairwise(points):
                 taken.append((after["seconds"] - before["seconds"]) / (after["iteration"] - before["iteration"]))
         return statistics.median(taken)
 
@@ -74,9 +75,7 @@ def print_tables(out: Path, reference: str) -> None:
     """One for each data set and budget; Dice is the mean over the cases, as are the pairs."""
     for (data, iterations), methods in read(out).items():
         print(f"\n{data}, {iterations} iterations\n")
-        print(
-            f"| method | parameters | s / iteration | folds x seeds | Dice | minus {reference} (95 % interval), cases |"
-        )
+        print(f"| method | parameters | s / iteration | trainings | Dice | minus {reference} (95 %), cases |")
         print("| --- | --- | --- | --- | --- | --- |")
         for method, group in sorted(methods.items(), key=lambda item: -_mean(item[1])):
             pair = difference(group, methods[reference]) if reference in methods and method != reference else None
