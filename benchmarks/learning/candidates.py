@@ -91,7 +91,20 @@ class Candidate:
     change: Callable[[Factorizer], None] = lambda network: None
 
 
+HYBRID = {"convolution_stages": 2, "downsampling": "separable", "position_embedding": False}
+
 CANDIDATES = {
+    "hybrid": Candidate(HYBRID),
+    "hybrid, normalised": Candidate(HYBRID, normalised),
+    "hybrid, deep": Candidate({**HYBRID, "n_blocks_per_stage": [1, 1, 2, 2]}),
+    "hybrid, two convolutions": Candidate(
+        {**HYBRID, "n_blocks_per_stage": [2, 2, 1, 1], "n_blocks_per_stage_decoder": [1, 2, 2]}
+    ),
+    "hybrid, deep decoder": Candidate(
+        {**HYBRID, "n_blocks_per_stage": [1, 2, 2, 1], "n_blocks_per_stage_decoder": [2, 2, 1]}
+    ),
+    "hybrid, patches": Candidate({**HYBRID, "downsampling": "patch"}),
+    "hybrid, one stage": Candidate({**HYBRID, "convolution_stages": 1}),
     "Conv": Candidate(),
     "dense 0x2": Candidate({}, dense(1, 2)),
     "dense 0x1": Candidate({}, dense(1, 1)),

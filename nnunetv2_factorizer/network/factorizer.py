@@ -12,7 +12,9 @@ from nnunetv2_factorizer.factorization.checks import check_count
 from nnunetv2_factorizer.network.block import FactorizerBlock
 from nnunetv2_factorizer.network.memory import step_memory
 from nnunetv2_factorizer.network.settings import (
+    DOWNSAMPLINGS,
     BlockSettings,
+    check_choice,
     parse_conv_op,
     parse_strides,
     per_axis,
@@ -55,6 +57,10 @@ class Factorizer(nn.Module):
         nmf: False replaces the factorization by the identity, per stage.
         local_path: `"depthwise"` adds a residual depthwise convolution before each block, `"none"` is the paper's
             network; per stage.
+        convolution_stages: so many of the highest resolutions have residual dense convolutions in place of Factorizer
+            blocks (ours).
+        downsampling: `"patch"`, the paper's convolution as wide as its stride, or `"separable"`, a depthwise one over 3
+            voxels an axis and a pointwise one (ours).
         deep_supervision: return the logits of each decoder stage, highest resolution first, in place of one tensor.
         recompute: the layers of each voxel in the backward pass, in place of keeping what they made, three times as
             much; per stage.
@@ -92,6 +98,8 @@ class Factorizer(nn.Module):
         position_grid: int | Sequence[int] | None = None,
         nmf: bool | Sequence[bool] = True,
         local_path: str | Sequence[str] = "none",
+        convolution_stages: int = 0,
+        downsampling: str = "patch",
         deep_supervision: bool = False,
         recompute: bool | Sequence[bool] = True,
         skip_nmf: Sequence[str] = (),
@@ -103,6 +111,10 @@ class Factorizer(nn.Module):
             raise ValueError(
                 "position_embedding=True needs patch_size, the size of the training patch in voxels, or position_grid; "
                 "got None. Give one of them, or position_embedding=False."
+            )
+        if not 0 <= convolution_stages < n_stages:
+            raise ValueError(
+                f"convolution_stages must be 0 to {n_stages - 1}, which leaves one stage, got {convolution_stages}."
             )
         conv = parse_conv_op(conv_op)
         num_axes = {nn.Conv1d: 1, nn.Conv2d: 2, nn.Conv3d: 3}[conv]
@@ -124,7 +136,13 @@ class Factorizer(nn.Module):
         windows = [per_axis("window_size", w, num_axes) for w in per_stage("window_size", window_size, n_stages)]
         sizes = stage_sizes(patch_size, parsed_strides)
         stages = [
-            BlockSettings(conv_op=conv, window=windows[i], size=sizes[i], **{k: v[i] for k, v in columns.items()})
+            BlockSettings(
+                conv_op=conv,
+                window=windows[i],
+                size=sizes[i],
+                convolution=i < convolution_stages,
+                **{k: v[i] for k, v in columns.items()},
+            )
             for i in range(n_stages)
         ]
         n_blocks = per_stage("n_blocks_per_stage", n_blocks_per_stage, n_stages)
@@ -135,9 +153,10 @@ class Factorizer(nn.Module):
         position_size = sizes[-1] if position_grid is None else per_axis("position_grid", position_grid, num_axes)
         for number in position_size or ():
             check_count("position_grid", number)
-        self.encoder = Encoder(
-            input_channels, stages, parsed_strides, n_blocks, position_size if position_embedding else None
-        )
+        check_choice("downsampling", downsampling, DOWNSAMPLINGS)
+        if not position_embedding:
+            position_size = None
+        self.encoder = Encoder(input_channels, stages, parsed_strides, n_blocks, position_size, downsampling)
         self.decoder = Decoder(num_classes, stages, parsed_strides, n_blocks_decoder, deep_supervision)
         for name in skip_nmf:
             self._block(name).mixer.skip()

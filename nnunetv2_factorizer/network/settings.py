@@ -14,6 +14,7 @@ from nnunetv2_factorizer.factorization.solvers import SOLVERS
 
 MATRICIZE = ("swin", "local", "global")
 LOCAL_PATHS = ("none", "depthwise")
+DOWNSAMPLINGS = ("patch", "separable")
 ConvOp = Callable[..., nn.Module]
 """A convolution class, called with (channels in, channels out, kernel size, ...)."""
 
@@ -43,6 +44,8 @@ class BlockSettings:
     dropout: float
     nmf: bool
     local_path: str
+    convolution: bool = False
+    """Dense convolutions in place of Factorizer blocks."""
     recompute: bool = True
 
     def __post_init__(self) -> None:
@@ -52,9 +55,9 @@ class BlockSettings:
             check_count("window_size", number)
         if self.mlp_ratio < 0:
             raise ValueError(f"mlp_ratio must be 0 (no MLP) or positive, got {self.mlp_ratio}.")
-        _check_choice("matricize", self.matricize, MATRICIZE)
-        _check_choice("solver", self.solver, tuple(SOLVERS))
-        _check_choice("local_path", self.local_path, LOCAL_PATHS)
+        check_choice("matricize", self.matricize, MATRICIZE)
+        check_choice("solver", self.solver, tuple(SOLVERS))
+        check_choice("local_path", self.local_path, LOCAL_PATHS)
         if not isinstance(self.recompute, bool):
             raise ValueError(f"recompute must be True or False, got {self.recompute!r}.")
         if self.matricize == "global" and self.size is None:
@@ -116,6 +119,7 @@ def stage_sizes(patch_size: Sequence[int] | None, strides: list[tuple[int, ...]]
     return sizes
 
 
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raises a ValueError where `value` is not among `choices`."""
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}.")

@@ -8,9 +8,10 @@ from torch.nn import functional
 
 from nnunetv2_factorizer.factorization import resize
 from nnunetv2_factorizer.network.block import FactorizerBlock
+from nnunetv2_factorizer.network.convolution import ConvolutionBlock, separable_downsampling
 from nnunetv2_factorizer.network.layers import PointwiseLinear
 from nnunetv2_factorizer.network.recompute import Chunks, recomputed, voxel_chunks
-from nnunetv2_factorizer.network.settings import TRANSPOSED, BlockSettings
+from nnunetv2_factorizer.network.settings import TRANSPOSED, BlockSettings, ConvOp
 
 
 class PositionEmbedding(nn.Module):
@@ -39,12 +40,14 @@ class Encoder(nn.Module):
         strides: list[tuple[int, ...]],
         n_blocks: list[int],
         position_size: tuple[int, ...] | None,
+        downsampling: str,
     ) -> None:
         super().__init__()
         first = stages[0]
         self.stem = first.conv_op(input_channels, first.channels, 3, stride=strides[0], padding=1, bias=False)
+        make = {"patch": _patch_downsampling, "separable": separable_downsampling}[downsampling]
         self.downsamplings = nn.ModuleList(
-            below.conv_op(above.channels, below.channels, stride, stride=stride)
+            make(first.conv_op, above.channels, below.channels, stride)
             for above, below, stride in zip(stages, stages[1:], strides[1:], strict=False)
         )
         self.position_embedding = None
@@ -139,4 +142,10 @@ class Decoder(nn.Module):
 
 
 def _blocks(settings: BlockSettings, number: int) -> nn.Sequential:
-    return nn.Sequential(*(FactorizerBlock(settings) for _ in range(number)))
+    block = ConvolutionBlock if settings.convolution else FactorizerBlock
+    return nn.Sequential(*(block(settings) for _ in range(number)))
+
+
+def _patch_downsampling(conv_op: ConvOp, above: int, below: int, stride: tuple[int, ...]) -> nn.Module:
+    """The paper's: a convolution as wide as its stride."""
+    return conv_op(above, below, stride, stride=stride)

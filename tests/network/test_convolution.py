@@ -1,0 +1,77 @@
+"""The convolutional parts of a Factorizer: against formulas, and as parts of the network."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from nnunetv2_factorizer.network import Factorizer
+from nnunetv2_factorizer.network.convolution import ConvolutionBlock, separable_downsampling
+from nnunetv2_factorizer.network.settings import BlockSettings
+
+CONVS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+
+
+def make(num_axes: int, **kwargs: Any) -> Factorizer:
+    return Factorizer(
+        2, 3, 3, [8, 16, 16], CONVS[num_axes], [1, 2, 2], head_dim=4, window_size=4, position_embedding=False,
+        local_path="depthwise", convolution_stages=2, downsampling="separable", deep_supervision=True, **kwargs,
+    )  # fmt: skip
+
+
+def test_a_block_is_its_formula() -> None:
+    settings = BlockSettings(
+        channels=6, conv_op=nn.Conv2d, matricize="swin", size=None, window=(4, 4), head_dim=2, rank=1, num_iters=5,
+        solver="hals", mlp_ratio=2, dropout=0.0, nmf=True, local_path="none", convolution=True,
+    )  # fmt: skip
+    block = ConvolutionBlock(settings)
+    nn.init.normal_(block.norm.weight)
+    nn.init.normal_(block.norm.bias)
+    x = torch.randn(3, 6, 9, 7)
+    y = functional.conv2d(x, block.conv.weight, padding=1)
+    mean, variance = y.mean(dim=(2, 3), keepdim=True), y.var(dim=(2, 3), keepdim=True, unbiased=False)
+    scale, shift = block.norm.weight[:, None, None], block.norm.bias[:, None, None]
+    total = x + (y - mean) / (variance + 1e-5).sqrt() * scale + shift
+    torch.testing.assert_close(block(x), torch.where(total > 0, total, 0.01 * total))
+
+
+@pytest.mark.parametrize("stride", [(2, 2, 2), (1, 2, 2), (1, 1, 2)])
+def test_downsampling_has_the_size_of_the_papers_and_overlaps(stride: tuple[int, int, int]) -> None:
+    layer = separable_downsampling(nn.Conv3d, 4, 8, stride)
+    x = torch.randn(1, 4, 6, 8, 8, requires_grad=True)
+    y = layer(x)
+    assert y.shape == nn.Conv3d(4, 8, stride, stride=stride)(x).shape
+    y[0, :, 1, 1, 1].sum().backward()
+    seen = [len(torch.unique(axis)) for axis in x.grad[0].sum(dim=0).nonzero().T]
+    assert seen == [3 if s > 1 else 1 for s in stride]
+
+
+@pytest.mark.parametrize("num_axes", [1, 2, 3])
+def test_the_highest_resolutions_convolve_and_the_others_factorize(num_axes: int) -> None:
+    network = make(num_axes)
+    assert list(network.blocks) == ["encoder.stages.2.0"]
+    kinds = [[type(block) is ConvolutionBlock for block in stage] for stage in network.decoder.stages]
+    assert kinds == [[True], [True]]
+    outputs = network(torch.randn(1, 2, *[16] * num_axes))
+    assert [tuple(o.shape) for o in outputs] == [(1, 3, *[n] * num_axes) for n in (16, 8)]
+    sum(o.square().mean() for o in outputs).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+
+
+def test_blocks_are_counted_as_elsewhere() -> None:
+    network = make(2, n_blocks_per_stage=[2, 1, 3], n_blocks_per_stage_decoder=[1, 2])
+    assert [len(stage) for stage in network.encoder.stages] == [2, 1, 3]
+    assert [len(stage) for stage in network.decoder.stages] == [1, 2]
+
+
+@pytest.mark.parametrize("stages", [-1, 3])
+def test_refuses_to_convolve_everywhere(stages: int) -> None:
+    with pytest.raises(ValueError, match=f"convolution_stages must be 0 to 2, .*got {stages}"):
+        Factorizer(1, 2, 3, 8, nn.Conv2d, 2, convolution_stages=stages, position_embedding=False)
+
+
+def test_refuses_an_unknown_downsampling() -> None:
+    with pytest.raises(ValueError, match="downsampling must be one of 'patch', 'separable', got 'max'"):
+        Factorizer(1, 2, 3, 8, nn.Conv2d, 2, downsampling="max", position_embedding=False)
