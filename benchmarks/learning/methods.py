@@ -10,9 +10,8 @@ from torch import nn
 
 from benchmarks.learning.candidates import CANDIDATES, Candidate
 from nnunetv2_factorizer.families import FACTORIZER
-from nnunetv2_factorizer.training import FamilyTrainer
-from nnunetv2_factorizer.training.recipes import MuonRecipe
-from trainers.nnUNetTrainerMuon import nnUNetTrainerMuon
+from nnunetv2_factorizer.training import AvaGradRecipe, FamilyTrainer, MuonRecipe, PaperRecipe, Recipe, StockRecipe
+from nnunetv2_factorizer.training.attributes import ClassAttributes
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Method:
     """In the validation at the end, as nnU-Net does; the search saves its eightfold time."""
 
 
-def factorizer(variant: str, recipe: type = MuonRecipe) -> type[nnUNetTrainer]:
+def factorizer(variant: str, recipe: type[ClassAttributes]) -> type[nnUNetTrainer]:
     attributes = {"family": FACTORIZER, "choices": FACTORIZER.variants[variant]}
     return type(f"nnUNetTrainer{variant}", (FamilyTrainer, recipe), attributes)
 
@@ -44,11 +43,31 @@ def searched(candidate: Candidate) -> type[nnUNetTrainer]:
     return nnUNetTrainerSearch
 
 
+class TunedAdamW(PaperRecipe):
+    """Muon's control: what a bold AdamW does with the same schedule."""
+
+    initial_lr = 3e-3
+    loss_weights = None
+    multiplier = Recipe.multiplier
+
+
+def unet(recipe: type[ClassAttributes], **attributes: Any) -> type[nnUNetTrainer]:
+    """The network that the plans name."""
+    return type("nnUNetTrainerUNet", (recipe,), attributes)
+
+
 METHODS = {
     "nnU-Net": Method(lambda: nnUNetTrainer),
-    "nnU-Net + Muon": Method(lambda: nnUNetTrainerMuon),
-    "Conv + Muon": Method(lambda: factorizer("Conv")),
-    "Swin + Muon": Method(lambda: factorizer("Swin")),
-    "search: nnU-Net": Method(lambda: nnUNetTrainerMuon, mirroring=False),
+    "nnU-Net + Muon": Method(lambda: unet(MuonRecipe)),
+    "nnU-Net + AdamW": Method(lambda: unet(TunedAdamW)),
+    "nnU-Net + AvaGrad": Method(lambda: unet(AvaGradRecipe)),
+    "nnU-Net + SGD 0.1": Method(lambda: unet(StockRecipe, initial_lr=0.1)),
+    "ResEnc-M": Method(lambda: nnUNetTrainer, "nnUNetPlannerResEncM"),
+    "ResEnc-M + Muon": Method(lambda: unet(MuonRecipe), "nnUNetPlannerResEncM"),
+    "Conv + AdamW": Method(lambda: factorizer("Conv", PaperRecipe)),
+    "Conv + Muon": Method(lambda: factorizer("Conv", MuonRecipe)),
+    "Swin + AdamW": Method(lambda: factorizer("Swin", PaperRecipe)),
+    "Swin + Muon": Method(lambda: factorizer("Swin", MuonRecipe)),
+    "search: nnU-Net": Method(lambda: unet(MuonRecipe), mirroring=False),
     **{f"search: {name}": Method(partial(searched, c), mirroring=False) for name, c in CANDIDATES.items()},
 }

@@ -63,23 +63,10 @@ class Measured(ClassAttributes):
 
 def train(method: str, data: str, fold: int, iterations: int, seed: int) -> dict[str, Any]:
     """Trains and validates in this process; everything that the benchmark keeps of it."""
-    chosen = METHODS[method]
-    dataset, plans_name = prepare(DATA[data], chosen.planner)
-    folder = Path(nnUNet_preprocessed) / dataset
-    plans = json.loads((folder / f"{plans_name}.json").read_text(encoding="utf-8"))
-    plans["continue_training"] = False  # by this key nnU-Net hands its flag to the trainer
-    description = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-    attributes = {"num_epochs": iterations // ITERATIONS_PER_EPOCH, "seed": seed}
-    name = f"{file_name(method)}_{iterations}_seed{seed}"  # of the folder of results
-    trainer: Any = type(name, (Measured, chosen.trainer()), attributes)(
-        plans, DATA[data].configuration, fold, description, device()
-    )
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
+    trainer = make_trainer(method, data, fold, iterations, seed)
     _load_latest(trainer)
     trainer.run_training()
-    if not chosen.mirroring:
+    if not METHODS[method].mirroring:
         trainer.inference_allowed_mirroring_axes = None
     trainer.perform_actual_validation()
     summary = json.loads((Path(trainer.output_folder) / "validation" / "summary.json").read_text(encoding="utf-8"))
@@ -93,6 +80,24 @@ def train(method: str, data: str, fold: int, iterations: int, seed: int) -> dict
         },
         "curve": [{key: value for key, value in point.items() if key != "epoch"} for point in trainer.curve],
     }
+
+
+def make_trainer(method: str, data: str, fold: int, iterations: int, seed: int) -> Any:
+    """The trainer of one training, not initialised; its folder of results is that of no other training."""
+    chosen = METHODS[method]
+    dataset, plans_name = prepare(DATA[data], chosen.planner)
+    folder = Path(nnUNet_preprocessed) / dataset
+    plans = json.loads((folder / f"{plans_name}.json").read_text(encoding="utf-8"))
+    plans["continue_training"] = False  # by this key nnU-Net hands its flag to the trainer
+    description = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+    attributes = {"num_epochs": iterations // ITERATIONS_PER_EPOCH, "seed": seed}
+    name = f"{file_name(method)}_{iterations}_seed{seed}"  # of the folder of results
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    return type(name, (Measured, chosen.trainer()), attributes)(
+        plans, DATA[data].configuration, fold, description, device()
+    )
 
 
 def _load_latest(trainer: nnUNetTrainer) -> None:
