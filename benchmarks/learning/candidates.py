@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nnunetv2_factorizer.network import Factorizer
+from nnunetv2_factorizer.training import MuonRecipe
+from nnunetv2_factorizer.training.optimizers import Muon, muon_groups
 
 
 class Residual(nn.Module):
@@ -83,18 +85,33 @@ def both(*changes: Callable[[Factorizer], None]) -> Callable[[Factorizer], None]
     return change
 
 
+def momentum(value: float) -> Callable[[MuonRecipe, float], Muon]:
+    def make_optimizer(trainer: MuonRecipe, lr: float) -> Muon:
+        groups = muon_groups(trainer.network, lr, trainer.adamw_lr)
+        return Muon(groups, weight_decay=trainer.weight_decay, momentum=value)
+
+    return make_optimizer
+
+
 @dataclass(frozen=True)
 class Candidate:
-    """Arguments of the network, and what is changed after it was built."""
+    """Arguments of the network, what is changed after it was built, and attributes of the recipe."""
 
     choices: Mapping[str, Any] = field(default_factory=dict)
     change: Callable[[Factorizer], None] = lambda network: None
+    recipe: Mapping[str, Any] = field(default_factory=dict)
 
 
 HYBRID = {"convolution_stages": 2, "downsampling": "separable", "position_embedding": False}
 
 CANDIDATES = {
     "hybrid": Candidate(HYBRID),
+    "hybrid, rate x 2": Candidate(HYBRID, recipe={"initial_lr": 0.025, "adamw_lr": 6e-3}),
+    "hybrid, rate x 0.5": Candidate(HYBRID, recipe={"initial_lr": 0.00625, "adamw_lr": 1.5e-3}),
+    "hybrid, AdamW x 3": Candidate(HYBRID, recipe={"adamw_lr": 1e-2}),
+    "hybrid, weight decay 0.1": Candidate(HYBRID, recipe={"weight_decay": 0.1}),
+    "hybrid, momentum 0.9": Candidate(HYBRID, recipe={"make_optimizer": momentum(0.9)}),
+    "hybrid, warm-up 20 %": Candidate(HYBRID, recipe={"warmup": 0.2}),
     "hybrid, normalised": Candidate(HYBRID, normalised),
     "hybrid, deep": Candidate({**HYBRID, "n_blocks_per_stage": [1, 1, 2, 2]}),
     "hybrid, two convolutions": Candidate(

@@ -40,7 +40,7 @@ def searched(candidate: Candidate) -> type[nnUNetTrainer]:
             candidate.change(network)
             return network
 
-    return nnUNetTrainerSearch
+    return type("nnUNetTrainerSearch", (nnUNetTrainerSearch,), dict(candidate.recipe))
 
 
 class TunedAdamW(PaperRecipe):
