@@ -131,6 +131,14 @@ FACTORIZER = Family(
         "Global": {"matricize": "global", "local_path": "none"},
         # Ours. On a fixed grid the position embedding has the same weights for every patch size.
         "Conv": {"matricize": "swin", "local_path": "depthwise", "position_grid": 8},
+        # Ours. Dense convolutions at the two highest resolutions, which tell a voxel where it is as well.
+        "Hybrid": {
+            "matricize": "swin",
+            "local_path": "depthwise",
+            "convolution_stages": 2,
+            "downsampling": "separable",
+            "position_embedding": False,
+        },
     },
 )
 

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nnunetv2_factorizer.families import FACTORIZER
 from nnunetv2_factorizer.network import Factorizer
 from nnunetv2_factorizer.training import MuonRecipe
 from nnunetv2_factorizer.training.optimizers import Muon, muon_groups
@@ -43,15 +44,14 @@ class Normalised(nn.Module):
         return functional.leaky_relu(self.norm(self.local_path(x)), 0.01)
 
 
-def dense(stages: int, number: int, only: bool = True) -> Callable[[Factorizer], None]:
-    """Residual blocks in place of (`only`), or before the Factorizer blocks of the highest resolutions."""
+def dense(stages: int, number: int) -> Callable[[Factorizer], None]:
+    """A residual block of `number` convolutions in place of each Factorizer block of the highest resolutions."""
 
     def change(network: Any) -> None:
         for level in range(stages):
             for half, index in ((network.encoder, level), (network.decoder, -1 - level)):
                 channels = half.stages[index][0].norm1.normalized_shape[0]
-                block = Residual(channels, number)
-                half.stages[index] = nn.Sequential(block) if only else nn.Sequential(block, *half.stages[index])
+                half.stages[index] = nn.Sequential(Residual(channels, number))
 
     return change
 
@@ -68,13 +68,6 @@ def separable(network: Any) -> None:
         low, high, stride = conv.out_channels, conv.in_channels, conv.stride
         depthwise = nn.Conv3d(high, high, 3, stride=stride, padding=1, groups=high)
         network.encoder.downsamplings[i] = nn.Sequential(depthwise, nn.Conv3d(high, low, 1))
-
-
-def overlapping(network: Any) -> None:
-    """Overlapping downsampling: dense over 3 voxels an axis."""
-    for i, conv in enumerate(network.encoder.downsamplings):
-        new = nn.Conv3d(conv.in_channels, conv.out_channels, 3, stride=conv.stride, padding=1)
-        network.encoder.downsamplings[i] = new
 
 
 def both(*changes: Callable[[Factorizer], None]) -> Callable[[Factorizer], None]:
@@ -95,48 +88,36 @@ def momentum(value: float) -> Callable[[MuonRecipe, float], Muon]:
 
 @dataclass(frozen=True)
 class Candidate:
-    """Arguments of the network, what is changed after it was built, and attributes of the recipe."""
+    """Arguments of the network beside those of Conv, what is changed after it was built, attributes of the recipe."""
 
     choices: Mapping[str, Any] = field(default_factory=dict)
     change: Callable[[Factorizer], None] = lambda network: None
     recipe: Mapping[str, Any] = field(default_factory=dict)
 
 
-HYBRID = {"convolution_stages": 2, "downsampling": "separable", "position_embedding": False}
+HYBRID = FACTORIZER.variants["Hybrid"]
 
 CANDIDATES = {
     "hybrid": Candidate(HYBRID),
+    "hybrid without NMF": Candidate({**HYBRID, "nmf": False}),
+    "hybrid, deep": Candidate({**HYBRID, "n_blocks_per_stage": [1, 1, 2, 2]}),
+    "hybrid, normalised": Candidate(HYBRID, normalised),
+    "hybrid, one stage": Candidate({**HYBRID, "convolution_stages": 1}),
+    "hybrid, patches": Candidate({**HYBRID, "downsampling": "patch"}),
+    "hybrid, position": Candidate({**HYBRID, "position_embedding": True, "position_grid": 8}),
+    "hybrid, MLP ratio 4": Candidate({**HYBRID, "mlp_ratio": 4}),
     "hybrid, rate x 2": Candidate(HYBRID, recipe={"initial_lr": 0.025, "adamw_lr": 6e-3}),
     "hybrid, rate x 0.5": Candidate(HYBRID, recipe={"initial_lr": 0.00625, "adamw_lr": 1.5e-3}),
     "hybrid, AdamW x 3": Candidate(HYBRID, recipe={"adamw_lr": 1e-2}),
     "hybrid, weight decay 0.1": Candidate(HYBRID, recipe={"weight_decay": 0.1}),
     "hybrid, momentum 0.9": Candidate(HYBRID, recipe={"make_optimizer": momentum(0.9)}),
     "hybrid, warm-up 20 %": Candidate(HYBRID, recipe={"warmup": 0.2}),
-    "hybrid, normalised": Candidate(HYBRID, normalised),
-    "hybrid, deep": Candidate({**HYBRID, "n_blocks_per_stage": [1, 1, 2, 2]}),
-    "hybrid, two convolutions": Candidate(
-        {**HYBRID, "n_blocks_per_stage": [2, 2, 1, 1], "n_blocks_per_stage_decoder": [1, 2, 2]}
-    ),
-    "hybrid, deep decoder": Candidate(
-        {**HYBRID, "n_blocks_per_stage": [1, 2, 2, 1], "n_blocks_per_stage_decoder": [2, 2, 1]}
-    ),
-    "hybrid, patches": Candidate({**HYBRID, "downsampling": "patch"}),
-    "hybrid, one stage": Candidate({**HYBRID, "convolution_stages": 1}),
     "Conv": Candidate(),
-    "dense 0x2": Candidate({}, dense(1, 2)),
-    "dense 0x1": Candidate({}, dense(1, 1)),
-    "dense 0x2, without NMF": Candidate({"nmf": False}, dense(1, 2)),
-    "dense 01x2": Candidate({}, dense(2, 2)),
+    "Conv, no position": Candidate({"position_embedding": False}),
+    "Conv, normalised": Candidate({}, normalised),
+    "Conv, separable": Candidate({}, separable),
+    "Conv, dense 0x2": Candidate({}, dense(1, 2)),
+    "Conv, dense 01x2": Candidate({}, dense(2, 2)),
     "dense 01x2 separable": Candidate({"position_embedding": False}, both(dense(2, 2), separable)),
     "dense 01x1 separable": Candidate({"position_embedding": False}, both(dense(2, 1), separable)),
-    "dense 01x1 separable, without NMF": Candidate(
-        {"position_embedding": False, "nmf": False}, both(dense(2, 1), separable)
-    ),
-    "normalised": Candidate({}, normalised),
-    "separable": Candidate({}, separable),
-    "dense 0x2 separable normalised": Candidate(
-        {"position_embedding": False}, both(dense(1, 2), separable, normalised)
-    ),
-    "no position": Candidate({"position_embedding": False}),
-    "mlp 4": Candidate({"mlp_ratio": 4}),
 }

@@ -24,8 +24,8 @@ class Method:
     """In the validation at the end, as nnU-Net does; the search saves its eightfold time."""
 
 
-def factorizer(variant: str, recipe: type[ClassAttributes]) -> type[nnUNetTrainer]:
-    attributes = {"family": FACTORIZER, "choices": FACTORIZER.variants[variant]}
+def factorizer(variant: str, recipe: type[ClassAttributes], **choices: Any) -> type[nnUNetTrainer]:
+    attributes = {"family": FACTORIZER, "choices": {**FACTORIZER.variants[variant], **choices}}
     return type(f"nnUNetTrainer{variant}", (FamilyTrainer, recipe), attributes)
 
 
@@ -66,6 +66,9 @@ METHODS = {
     "ResEnc-M + Muon": Method(lambda: unet(MuonRecipe), "nnUNetPlannerResEncM"),
     "Conv + AdamW": Method(lambda: factorizer("Conv", PaperRecipe)),
     "Conv + Muon": Method(lambda: factorizer("Conv", MuonRecipe)),
+    "Hybrid + AdamW": Method(lambda: factorizer("Hybrid", TunedAdamW)),
+    "Hybrid + Muon": Method(lambda: factorizer("Hybrid", MuonRecipe)),
+    "Hybrid without NMF + Muon": Method(lambda: factorizer("Hybrid", MuonRecipe, nmf=False)),
     "Swin + AdamW": Method(lambda: factorizer("Swin", PaperRecipe)),
     "Swin + Muon": Method(lambda: factorizer("Swin", MuonRecipe)),
     "search: nnU-Net": Method(lambda: unet(MuonRecipe), mirroring=False),

@@ -1,32 +1,32 @@
 """Dense and separable convolutions, for the parts of a Factorizer that are not factorized (ours)."""
 
-from collections.abc import Callable
-from typing import Any
-
 from torch import Tensor, nn
 from torch.nn import functional
 
 from nnunetv2_factorizer.network.settings import BlockSettings, ConvOp
 
-INSTANCE_NORMS: dict[Any, Callable[..., nn.Module]] = {
-    nn.Conv1d: nn.InstanceNorm1d,
-    nn.Conv2d: nn.InstanceNorm2d,
-    nn.Conv3d: nn.InstanceNorm3d,
-}
 SLOPE = 0.01
 """Of the leaky ReLU for negative numbers, as in nnU-Net."""
 
 
 class ConvolutionBlock(nn.Module):
-    """`y = LeakyReLU(x + Norm(Conv(x)))` on `(B, C, *S)`: 3 voxels an axis, every channel normalised over space."""
+    """`y = LeakyReLU(x + Norm(Conv(LeakyReLU(Norm(Conv(x))))))` on `(B, C, *S)`, a residual block of 3 voxels an axis.
+
+    `Norm` is instance normalisation. It is written as group normalisation with a group a channel, which PyTorch
+    computes in channels-last memory without a copy.
+    """
 
     def __init__(self, settings: BlockSettings) -> None:
         super().__init__()
-        self.conv = settings.conv_op(settings.channels, settings.channels, 3, padding=1, bias=False)
-        self.norm = INSTANCE_NORMS[settings.conv_op](settings.channels, affine=True)
+        channels = settings.channels
+        self.conv1 = settings.conv_op(channels, channels, 3, padding=1, bias=False)
+        self.norm1 = nn.GroupNorm(channels, channels)
+        self.conv2 = settings.conv_op(channels, channels, 3, padding=1, bias=False)
+        self.norm2 = nn.GroupNorm(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.leaky_relu(x + self.norm(self.conv(x)), SLOPE)
+        y = functional.leaky_relu(self.norm1(self.conv1(x)), SLOPE)
+        return functional.leaky_relu(x + self.norm2(self.conv2(y)), SLOPE)
 
 
 def separable_downsampling(conv_op: ConvOp, above: int, below: int, stride: tuple[int, ...]) -> nn.Sequential:

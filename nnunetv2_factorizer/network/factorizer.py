@@ -60,7 +60,7 @@ class Factorizer(nn.Module):
         convolution_stages: so many of the highest resolutions have residual dense convolutions in place of Factorizer
             blocks (ours).
         downsampling: `"patch"`, the paper's convolution as wide as its stride, or `"separable"`, a depthwise one over 3
-            voxels an axis and a pointwise one (ours).
+            voxels an axis and a pointwise one (ours), which leads to Factorizer blocks only.
         deep_supervision: return the logits of each decoder stage, highest resolution first, in place of one tensor.
         recompute: the layers of each voxel in the backward pass, in place of keeping what they made, three times as
             much; per stage.

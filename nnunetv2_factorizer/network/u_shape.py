@@ -11,7 +11,7 @@ from nnunetv2_factorizer.network.block import FactorizerBlock
 from nnunetv2_factorizer.network.convolution import ConvolutionBlock, separable_downsampling
 from nnunetv2_factorizer.network.layers import PointwiseLinear
 from nnunetv2_factorizer.network.recompute import Chunks, recomputed, voxel_chunks
-from nnunetv2_factorizer.network.settings import TRANSPOSED, BlockSettings, ConvOp
+from nnunetv2_factorizer.network.settings import TRANSPOSED, BlockSettings
 
 
 class PositionEmbedding(nn.Module):
@@ -45,9 +45,8 @@ class Encoder(nn.Module):
         super().__init__()
         first = stages[0]
         self.stem = first.conv_op(input_channels, first.channels, 3, stride=strides[0], padding=1, bias=False)
-        make = {"patch": _patch_downsampling, "separable": separable_downsampling}[downsampling]
         self.downsamplings = nn.ModuleList(
-            make(first.conv_op, above.channels, below.channels, stride)
+            _downsampling(downsampling, above, below, stride)
             for above, below, stride in zip(stages, stages[1:], strides[1:], strict=False)
         )
         self.position_embedding = None
@@ -146,6 +145,8 @@ def _blocks(settings: BlockSettings, number: int) -> nn.Sequential:
     return nn.Sequential(*(block(settings) for _ in range(number)))
 
 
-def _patch_downsampling(conv_op: ConvOp, above: int, below: int, stride: tuple[int, ...]) -> nn.Module:
-    """The paper's: a convolution as wide as its stride."""
-    return conv_op(above, below, stride, stride=stride)
+def _downsampling(kind: str, above: BlockSettings, below: BlockSettings, stride: tuple[int, ...]) -> nn.Module:
+    """Between convolutions, which overlap themselves, it is the paper's: a convolution as wide as its stride."""
+    if kind == "separable" and not below.convolution:
+        return separable_downsampling(below.conv_op, above.channels, below.channels, stride)
+    return below.conv_op(above.channels, below.channels, stride, stride=stride)

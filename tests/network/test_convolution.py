@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from nnunetv2_factorizer.network import Factorizer
@@ -27,14 +27,20 @@ def test_a_block_is_its_formula() -> None:
         solver="hals", mlp_ratio=2, dropout=0.0, nmf=True, local_path="none", convolution=True,
     )  # fmt: skip
     block = ConvolutionBlock(settings)
-    nn.init.normal_(block.norm.weight)
-    nn.init.normal_(block.norm.bias)
+    for norm in (block.norm1, block.norm2):
+        nn.init.normal_(norm.weight)
+        nn.init.normal_(norm.bias)
+
+    def half(x: Tensor, conv: nn.Module, norm: nn.Module) -> Tensor:
+        y = functional.conv2d(x, conv.weight, padding=1)
+        return functional.instance_norm(y) * norm.weight[:, None, None] + norm.bias[:, None, None]
+
+    def relu(x: Tensor) -> Tensor:
+        return torch.where(x > 0, x, 0.01 * x)
+
     x = torch.randn(3, 6, 9, 7)
-    y = functional.conv2d(x, block.conv.weight, padding=1)
-    mean, variance = y.mean(dim=(2, 3), keepdim=True), y.var(dim=(2, 3), keepdim=True, unbiased=False)
-    scale, shift = block.norm.weight[:, None, None], block.norm.bias[:, None, None]
-    total = x + (y - mean) / (variance + 1e-5).sqrt() * scale + shift
-    torch.testing.assert_close(block(x), torch.where(total > 0, total, 0.01 * total))
+    expected = relu(x + half(relu(half(x, block.conv1, block.norm1)), block.conv2, block.norm2))
+    torch.testing.assert_close(block(x), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("stride", [(2, 2, 2), (1, 2, 2), (1, 1, 2)])
@@ -52,6 +58,8 @@ def test_downsampling_has_the_size_of_the_papers_and_overlaps(stride: tuple[int,
 def test_the_highest_resolutions_convolve_and_the_others_factorize(num_axes: int) -> None:
     network = make(num_axes)
     assert list(network.blocks) == ["encoder.stages.2.0"]
+    depthwise = [isinstance(layer, nn.Sequential) for layer in network.encoder.downsamplings]
+    assert depthwise == [False, True]
     kinds = [[type(block) is ConvolutionBlock for block in stage] for stage in network.decoder.stages]
     assert kinds == [[True], [True]]
     outputs = network(torch.randn(1, 2, *[16] * num_axes))
