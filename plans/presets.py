@@ -14,19 +14,20 @@ ISLES = FIVE_STAGES | {"patch_size": [64] * 3, "window_size": 4, "head_dim": 4, 
 """The paper's settings for ISLES in 3D (two channels, 112x112x73 voxels of 2 mm)."""
 
 
-class nnUNetPlannerConvFactorizerM(FamilyPlanner):
-    """The Conv Factorizer (ours) for a GPU of 8 GB."""
+class nnUNetPlannerHybridFactorizerM(FamilyPlanner):
+    """The Hybrid Factorizer (ours) for a GPU of 8 GB."""
 
-    choices = FACTORIZER.variants["Conv"]
+    choices = FACTORIZER.variants["Hybrid"]
+    trainer = "nnUNetTrainerMuon"
 
 
-class nnUNetPlannerConvFactorizerL(nnUNetPlannerConvFactorizerM):
+class nnUNetPlannerHybridFactorizerL(nnUNetPlannerHybridFactorizerM):
     """The same for a GPU of 24 GB."""
 
     gpu_memory_target_in_gb = 24
 
 
-class nnUNetPlannerConvFactorizerXL(nnUNetPlannerConvFactorizerM):
+class nnUNetPlannerHybridFactorizerXL(nnUNetPlannerHybridFactorizerM):
     """The same for a GPU of 40 GB."""
 
     gpu_memory_target_in_gb = 40

@@ -67,6 +67,6 @@ def _report(work: Path, dataset: str, commands: list[str], dice: list[tuple[str,
         "\nThe same with your own data, which nnU-Net knows as data set 42, say:\n"
         '  eval "$(nnUNetv2_factorizer_env)"\n'
         "  nnUNetv2_plan_and_preprocess -d 42      # not needed where nnU-Net has planned it already\n"
-        "  nnUNetv2_train 42 3d_fullres 0 -tr nnUNetTrainerConvFactorizer\n"
-        "  nnUNetv2_predict -d 42 -c 3d_fullres -f 0 -tr nnUNetTrainerConvFactorizer -i IMAGES -o PREDICTIONS"
+        "  nnUNetv2_train 42 3d_fullres 0 -tr nnUNetTrainerHybridFactorizer\n"
+        "  nnUNetv2_predict -d 42 -c 3d_fullres -f 0 -tr nnUNetTrainerHybridFactorizer -i IMAGES -o PREDICTIONS"
     )

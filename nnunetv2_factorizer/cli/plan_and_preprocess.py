@@ -62,7 +62,7 @@ def main() -> None:
         print("\n".join(chosen(plans, read_json(nnunet_folder("nnUNet_raw") / plans["dataset_name"] / "dataset.json"))))
         planned = [c for c in args.c if c in plans["configurations"]]
         configuration = "3d_fullres" if "3d_fullres" in planned else planned[0] if planned else "CONFIGURATION"
-        command = ["nnUNetv2_train", str(dataset_id), configuration, "0", "-p", name, "-tr", "nnUNetTrainerFactorizer"]
+        command = ["nnUNetv2_train", str(dataset_id), configuration, "0", "-p", name, "-tr", planner.trainer]
         print(f"\nTrain with:\n{shlex.join(command)}")
 
 
@@ -77,8 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "-pl",
         choices=PLANNERS,
-        default="nnUNetPlannerConvFactorizerM",
-        help="planner, default: nnUNetPlannerConvFactorizerM (the Conv Factorizer, 8 GB; L and XL for 24 and 40 GB); "
+        default="nnUNetPlannerHybridFactorizerM",
+        help="planner, default: nnUNetPlannerHybridFactorizerM (the Hybrid Factorizer, 8 GB; L and XL: 24 and 40 GB); "
         "the others plan the paper's networks for 8 GB, BraTS and ISLES with the paper's patch and sizes in 3D",
     )
     add(
@@ -110,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "-overwrite_plans_name",
-        help="name of the plans, default: the planner's, nnUNetConvFactorizerMPlans and so on",
+        help="name of the plans, default: the planner's, nnUNetHybridFactorizerMPlans and so on",
     )
     add("--no_pp", action="store_true", help="plan only, do not preprocess")
     add("--verbose", action="store_true", help="print a lot")

@@ -58,7 +58,7 @@ class Factorizer(nn.Module):
         local_path: `"depthwise"` adds a residual depthwise convolution before each block, `"none"` is the paper's
             network; per stage.
         convolution_stages: so many of the highest resolutions have residual dense convolutions in place of Factorizer
-            blocks (ours).
+            blocks (ours); the lowest has them never.
         downsampling: `"patch"`, the paper's convolution as wide as its stride, or `"separable"`, a depthwise one over 3
             voxels an axis and a pointwise one (ours), which leads to Factorizer blocks only.
         deep_supervision: return the logits of each decoder stage, highest resolution first, in place of one tensor.
@@ -112,10 +112,8 @@ class Factorizer(nn.Module):
                 "position_embedding=True needs patch_size, the size of the training patch in voxels, or position_grid; "
                 "got None. Give one of them, or position_embedding=False."
             )
-        if not 0 <= convolution_stages < n_stages:
-            raise ValueError(
-                f"convolution_stages must be 0 to {n_stages - 1}, which leaves one stage, got {convolution_stages}."
-            )
+        if convolution_stages < 0:
+            raise ValueError(f"convolution_stages must be 0 or positive, got {convolution_stages}.")
         conv = parse_conv_op(conv_op)
         num_axes = {nn.Conv1d: 1, nn.Conv2d: 2, nn.Conv3d: 3}[conv]
         parsed_strides = parse_strides(strides, n_stages, num_axes)
@@ -140,7 +138,7 @@ class Factorizer(nn.Module):
                 conv_op=conv,
                 window=windows[i],
                 size=sizes[i],
-                convolution=i < convolution_stages,
+                convolution=i < min(convolution_stages, n_stages - 1),
                 **{k: v[i] for k, v in columns.items()},
             )
             for i in range(n_stages)

@@ -55,6 +55,8 @@ class FamilyPlanner(ExperimentPlanner):
     choices_3d: ClassVar[Mapping[str, Any]] = {}
     """More of them for 3D; with a `patch_size` among them, the patch does not follow the memory target."""
     gpu_memory_target_in_gb: ClassVar[float] = 8
+    trainer: ClassVar[str] = "nnUNetTrainerFactorizer"
+    """That trains the planned network with the recipe it is meant for."""
 
     def __init__(
         self,

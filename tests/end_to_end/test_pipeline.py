@@ -99,7 +99,7 @@ def test_hippocampus(tmp_path: Path) -> None:
         "--verify_dataset_integrity", "-gpu_memory_target", "4",
     )  # fmt: skip
     trainer = "nnUNetTrainerShortConvFactorizer"
-    fold = workspace.train(trainer, plans="nnUNetConvFactorizerMPlans")
+    fold = workspace.train(trainer, plans="nnUNetHybridFactorizerMPlans")
     assert any(".local_path." in key for key in checkpoint(fold)["network_weights"])
-    output = workspace.predict(trainer, "predictions", plans="nnUNetConvFactorizerMPlans")
+    output = workspace.predict(trainer, "predictions", plans="nnUNetHybridFactorizerMPlans")
     assert_predictions_have_the_geometry_of_the_images(output, workspace.raw / "imagesTs", {0, 1, 2})

@@ -7,13 +7,13 @@ def test_own_plans_share_the_data_and_work_with_any_trainer(phantom: Workspace) 
     preprocessed = phantom.preprocessed / "nnUNetPlans_3d_fullres"
     before = {path: path.stat().st_mtime_ns for path in preprocessed.iterdir()}
     phantom.run("nnUNetv2_factorizer_plan_and_preprocess", "-d", "998", "-c", "3d_fullres", "-np", "1")
-    plan = phantom.plans("nnUNetConvFactorizerMPlans")["configurations"]["3d_fullres"]
+    plan = phantom.plans("nnUNetHybridFactorizerMPlans")["configurations"]["3d_fullres"]
     assert plan["data_identifier"] == "nnUNetPlans_3d_fullres"
     assert plan["architecture"]["network_class_name"] == "nnunetv2_factorizer.network.Factorizer"
     assert plan["architecture"]["arch_kwargs"]["patch_size"] == plan["patch_size"]
     assert {path: path.stat().st_mtime_ns for path in preprocessed.iterdir()} == before
 
-    fold = phantom.train("nnUNetTrainerShort", plans="nnUNetConvFactorizerMPlans", SKIP_VALIDATION="1")
+    fold = phantom.train("nnUNetTrainerShort", plans="nnUNetHybridFactorizerMPlans", SKIP_VALIDATION="1")
     assert any("mixer.nmf" in key for key in checkpoint(fold)["network_weights"])
 
 

@@ -32,20 +32,22 @@ def workspace_of(name: str, tmp_path: Path) -> Workspace:
 
 
 @pytest.mark.parametrize(
-    ("name", "planner", "target", "patch_size"),
+    ("name", "planner", "trainer", "target", "patch_size"),
     [
-        ("Dataset022_ISLES22", "nnUNetPlannerSwinFactorizerISLES", "8", [64, 64, 64]),
-        ("Dataset030_MSLesion", "nnUNetPlannerConvFactorizerM", "2", None),
+        ("Dataset022_ISLES22", "nnUNetPlannerSwinFactorizerISLES", "nnUNetTrainerFactorizer", "8", [64, 64, 64]),
+        ("Dataset030_MSLesion", "nnUNetPlannerHybridFactorizerM", "nnUNetTrainerMuon", "2", None),
     ],
 )
-def test_plan_train_predict(tmp_path: Path, name: str, planner: str, target: str, patch_size: list[int] | None) -> None:
+def test_plan_train_predict(
+    tmp_path: Path, name: str, planner: str, trainer: str, target: str, patch_size: list[int] | None
+) -> None:
     workspace = workspace_of(name, tmp_path)
     done = workspace.run(
         "nnUNetv2_factorizer_plan_and_preprocess", "-d", workspace.dataset_id, "-c", "3d_fullres", "-np", "1",
         "-npfp", "1", "-pl", planner, "-gpu_memory_target", target, "--verify_dataset_integrity",
     )  # fmt: skip
     plans_name = f"{planner.replace('Planner', '')}Plans"
-    command = f"nnUNetv2_train {workspace.dataset_id} 3d_fullres 0 -p {plans_name} -tr nnUNetTrainerFactorizer"
+    command = f"nnUNetv2_train {workspace.dataset_id} 3d_fullres 0 -p {plans_name} -tr {trainer}"
     assert done.stdout.rstrip().endswith(command)
     plan = workspace.plans(plans_name)["configurations"]["3d_fullres"]
     assert patch_size in (None, plan["patch_size"])

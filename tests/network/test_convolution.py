@@ -74,10 +74,14 @@ def test_blocks_are_counted_as_elsewhere() -> None:
     assert [len(stage) for stage in network.decoder.stages] == [1, 2]
 
 
-@pytest.mark.parametrize("stages", [-1, 3])
-def test_refuses_to_convolve_everywhere(stages: int) -> None:
-    with pytest.raises(ValueError, match=f"convolution_stages must be 0 to 2, .*got {stages}"):
-        Factorizer(1, 2, 3, 8, nn.Conv2d, 2, convolution_stages=stages, position_embedding=False)
+def test_the_lowest_resolution_factorizes_however_few_there_are() -> None:
+    network = Factorizer(1, 2, 2, 8, nn.Conv2d, 2, convolution_stages=2, position_embedding=False)
+    assert list(network.blocks) == ["encoder.stages.1.0"]
+
+
+def test_refuses_a_negative_number_of_stages() -> None:
+    with pytest.raises(ValueError, match="convolution_stages must be 0 or positive, got -1"):
+        Factorizer(1, 2, 3, 8, nn.Conv2d, 2, convolution_stages=-1, position_embedding=False)
 
 
 def test_refuses_an_unknown_downsampling() -> None:

@@ -28,9 +28,9 @@ from nnunetv2_factorizer.planning.planner import FamilyPlanner
 from nnunetv2_factorizer.planning.report import chosen
 from nnunetv2_factorizer.plans import PLANNERS
 from nnunetv2_factorizer.plans.presets import (
-    nnUNetPlannerConvFactorizerL,
-    nnUNetPlannerConvFactorizerM,
-    nnUNetPlannerConvFactorizerXL,
+    nnUNetPlannerHybridFactorizerL,
+    nnUNetPlannerHybridFactorizerM,
+    nnUNetPlannerHybridFactorizerXL,
     nnUNetPlannerLocalFactorizer,
     nnUNetPlannerSwinFactorizer,
     nnUNetPlannerSwinFactorizerBraTS,
@@ -110,7 +110,7 @@ def peaks(plans: dict[str, Any]) -> dict[str, int]:
 def test_presets_fill_their_gpu_and_no_more(folder: Path) -> None:
     write_fingerprint(folder, shape=(300, 400, 360))
     voxels = []
-    for planner in (nnUNetPlannerConvFactorizerM, nnUNetPlannerConvFactorizerL, nnUNetPlannerConvFactorizerXL):
+    for planner in (nnUNetPlannerHybridFactorizerM, nnUNetPlannerHybridFactorizerL, nnUNetPlannerHybridFactorizerXL):
         plans = planner(DATASET).plan_experiment()
         budget = usable_bytes(planner.gpu_memory_target_in_gb)
         assert max(peaks(plans).values()) <= budget
@@ -123,11 +123,11 @@ def test_presets_fill_their_gpu_and_no_more(folder: Path) -> None:
 @pytest.mark.parametrize(("target", "spacing"), [(1.5, (1.0, 1.0, 1.0)), (3, (6.0, 1.0, 1.0))])
 def test_every_plan_fits(folder: Path, target: float, spacing: tuple[float, ...]) -> None:
     write_fingerprint(folder, shape=(32, 192, 160), spacing=spacing)
-    plans = nnUNetPlannerConvFactorizerM(DATASET, target).plan_experiment()
+    plans = nnUNetPlannerHybridFactorizerM(DATASET, target).plan_experiment()
     assert max(peaks(plans).values()) <= usable_bytes(target)
 
 
-@pytest.mark.parametrize("planner", [nnUNetPlannerConvFactorizerM, nnUNetPlannerSwinFactorizerBraTS])
+@pytest.mark.parametrize("planner", [nnUNetPlannerHybridFactorizerM, nnUNetPlannerSwinFactorizerBraTS])
 def test_budget_too_small_names_the_smallest_that_would_do(folder: Path, planner: type[FamilyPlanner]) -> None:
     with pytest.raises(UserError, match=r"nothing fits into a GPU memory target of 0\.4 GB") as error:
         planner(DATASET, 0.4).plan_experiment()
@@ -149,7 +149,7 @@ def test_budget_too_small_names_the_smallest_that_would_do(folder: Path, planner
 def test_no_plan_has_a_reason(folder: Path, shape: tuple[int, ...], target: float, message: str) -> None:
     write_fingerprint(folder, shape=shape)
     with pytest.raises(UserError, match=message):
-        nnUNetPlannerConvFactorizerM(DATASET, target).plan_experiment()
+        nnUNetPlannerHybridFactorizerM(DATASET, target).plan_experiment()
 
 
 def change_dataset(folder: Path, **changes: Any) -> dict[str, Any]:
@@ -162,7 +162,7 @@ def change_dataset(folder: Path, **changes: Any) -> dict[str, Any]:
 def test_batch_follows_the_memory_where_the_data_set_is_large(folder: Path) -> None:
     change_dataset(folder, numTraining=300)
     write_fingerprint(folder, shape=(16, 128, 128))
-    plans = nnUNetPlannerConvFactorizerM(DATASET, 3).plan_experiment()
+    plans = nnUNetPlannerHybridFactorizerM(DATASET, 3).plan_experiment()
     assert 0.9 * usable_bytes(3) < peaks(plans)["2d"] <= usable_bytes(3)
 
 
@@ -181,7 +181,7 @@ def test_a_cascade_with_many_labels_gets_a_smaller_batch(folder: Path) -> None:
 
 
 def test_report_knows_configurations_that_inherit(folder: Path) -> None:
-    plans = nnUNetPlannerConvFactorizerM(DATASET).plan_experiment()
+    plans = nnUNetPlannerHybridFactorizerM(DATASET).plan_experiment()
     configurations(plans)["mine"] = {"inherits_from": "3d_fullres", "batch_size": 3}
     dataset_json = {"channel_names": dict.fromkeys("0123", "MR"), "labels": {"background": 0, "a": 1, "b": 2}}
     [paragraph] = [p for p in chosen(plans, dataset_json) if p.startswith("mine: ")]
@@ -191,7 +191,7 @@ def test_report_knows_configurations_that_inherit(folder: Path) -> None:
 
 def test_thick_slices_get_flat_windows(folder: Path) -> None:
     write_fingerprint(folder, shape=(24, 320, 256), spacing=(6.0, 0.6, 0.6))
-    plan = configurations(nnUNetPlannerConvFactorizerM(DATASET).plan_experiment())["3d_fullres"]
+    plan = configurations(nnUNetPlannerHybridFactorizerM(DATASET).plan_experiment())["3d_fullres"]
     windows = plan["architecture"]["arch_kwargs"]["window_size"]
     assert windows[0] == [1, 8, 8]
     assert windows[3] == [8, 8, 8]  # by then the strides have made the spacing even
@@ -274,7 +274,7 @@ def test_planners_and_plans_are_named_after_what_they_plan(folder: Path, name: s
 
 
 def test_the_default_is_what_readme_recommends() -> None:
-    assert plan_and_preprocess._parser().parse_args(["-d", "1"]).pl == "nnUNetPlannerConvFactorizerM"
+    assert plan_and_preprocess._parser().parse_args(["-d", "1"]).pl == "nnUNetPlannerHybridFactorizerM"
 
 
 def shared(plans: dict[str, Any]) -> dict[str, bool]:

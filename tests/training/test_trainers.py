@@ -19,7 +19,7 @@ from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.ext_trainer import trainers_folder
 from nnunetv2_factorizer.families import FACTORIZER
 from nnunetv2_factorizer.network import Factorizer
-from nnunetv2_factorizer.training import Guard, PaperRecipe, Recipe
+from nnunetv2_factorizer.training import Guard, MuonRecipe, PaperRecipe, Recipe
 from tests.training.small_trainer import make_batch, make_trainer
 
 CHOICES = {
@@ -72,6 +72,30 @@ def test_found_by_name_in_every_length(name: str) -> None:
     assert find(name).num_epochs == 400
     for epochs in (5, 100, 250, 1000):
         assert find(f"{name}_{epochs}epochs").num_epochs == epochs
+
+
+@pytest.mark.parametrize(
+    ("name", "default", "lengths"),
+    [
+        ("nnUNetTrainerHybridFactorizer", 250, (5, 20, 50, 100, 1000)),
+        ("nnUNetTrainerMuon", 250, (5, 20, 50, 100, 1000)),
+        ("nnUNetTrainerAvaGrad", 50, (5, 25, 50, 100, 1000)),
+    ],
+)
+def test_recipes_have_lengths_of_their_own(name: str, default: int, lengths: tuple[int, ...]) -> None:
+    assert find(name).num_epochs == default
+    for epochs in lengths:
+        assert find(f"{name}_{epochs}epochs").num_epochs == epochs
+
+
+def test_the_hybrid_convolves_at_high_resolution_and_factorizes_below() -> None:
+    trainer = find("nnUNetTrainerHybridFactorizer")
+    assert issubclass(trainer, Guard)
+    assert issubclass(trainer, MuonRecipe)
+    network = build(trainer, configuration())
+    assert list(network.blocks) == ["encoder.stages.2.0"]  # of three stages
+    outputs = network(torch.randn(1, 2, 8, 16, 16))
+    assert [tuple(o.shape) for o in outputs] == [(1, 3, 8, 16, 16), (1, 3, 8, 8, 8)]
 
 
 @pytest.mark.parametrize("name", CHOICES)

@@ -1,10 +1,10 @@
 """A training of a few minutes on a CPU."""
 
-from nnunetv2_factorizer.trainers.nnUNetTrainerConvFactorizer import nnUNetTrainerConvFactorizer
+from nnunetv2_factorizer.trainers.nnUNetTrainerHybridFactorizer import nnUNetTrainerHybridFactorizer
 
 
-class nnUNetTrainerFactorizerDemo(nnUNetTrainerConvFactorizer):
-    """The Conv Factorizer for 240 iterations."""
+class nnUNetTrainerFactorizerDemo(nnUNetTrainerHybridFactorizer):
+    """The Hybrid Factorizer for 240 iterations."""
 
     num_epochs = 8
     num_iterations_per_epoch = 30
