@@ -52,6 +52,7 @@ class Configuration:
 
 FLAT = (1, [1, 2, 2], [1, 2, 2], 2)
 CONV = {"local_path": "depthwise"}
+HYBRID = CONV | {"convolution_stages": 2, "downsampling": "separable", "position_embedding": False}
 KEPT = {"recompute": False}
 FOUR, FIVE = (32, 64, 128, 256), (32, 64, 128, 256, 512)
 CONFIGURATIONS = {
@@ -59,6 +60,7 @@ CONFIGURATIONS = {
     "3D, 96^3": Configuration((96, 96, 96), 1, FIVE, (1, 2, 2, 2, 2), channels=4),
     "3D, hippocampus": Configuration((40, 56, 40), 8, FOUR, (1, 2, 2, 2)),
     "3D, Conv": Configuration((64, 64, 64), 2, FIVE, (1, 2, 2, 2, 2), CONV, channels=4),
+    "3D, Hybrid": Configuration((64, 64, 64), 2, FIVE, (1, 2, 2, 2, 2), HYBRID, channels=4),
     "3D, Local": Configuration((64, 64, 64), 2, FIVE, (1, 2, 2, 2, 2), {"matricize": "local"}),
     "3D, Global": Configuration((64, 64, 64), 2, FIVE, (1, 2, 2, 2, 2), {"matricize": "global"}),
     "3D, not recomputed": Configuration((64, 64, 64), 1, FIVE, (1, 2, 2, 2, 2), KEPT, channels=4),
@@ -74,6 +76,7 @@ CONFIGURATIONS = {
     "anisotropic, Conv, not recomputed": Configuration((16, 128, 128), 1, FOUR, FLAT, CONV | KEPT),
     "2D": Configuration((256, 256), 8, FIVE, (1, 2, 2, 2, 2)),
     "2D, Conv": Configuration((256, 256), 8, FIVE, (1, 2, 2, 2, 2), CONV, channels=3),
+    "2D, Hybrid": Configuration((256, 256), 8, FIVE, (1, 2, 2, 2, 2), HYBRID, channels=3),
     "2D, not recomputed": Configuration((256, 256), 4, FIVE, (1, 2, 2, 2, 2), KEPT),
 }  # fmt: skip
 

@@ -120,19 +120,29 @@ def as_architecture(family: Family, arch_kwargs: dict[str, Any]) -> dict[str, An
     }
 
 
+PAPER = {
+    "local_path": "none",
+    "convolution_stages": 0,
+    "downsampling": "patch",
+    "position_embedding": True,
+    "position_grid": None,
+}
+"""What the paper's variants have in common. A variant says all that makes it: plans may name another one."""
+
 FACTORIZER = Family(
     class_name="nnunetv2_factorizer.network.Factorizer",
     reads=("n_stages", "features_per_stage", "conv_op", "strides"),
     from_plan=windows_and_heads,
     takes_patch_size=True,
     variants={
-        "Swin": {"matricize": "swin", "local_path": "none"},
-        "Local": {"matricize": "local", "local_path": "none"},
-        "Global": {"matricize": "global", "local_path": "none"},
+        "Swin": {**PAPER, "matricize": "swin"},
+        "Local": {**PAPER, "matricize": "local"},
+        "Global": {**PAPER, "matricize": "global"},
         # Ours. On a fixed grid the position embedding has the same weights for every patch size.
-        "Conv": {"matricize": "swin", "local_path": "depthwise", "position_grid": 8},
+        "Conv": {**PAPER, "matricize": "swin", "local_path": "depthwise", "position_grid": 8},
         # Ours. Dense convolutions at the two highest resolutions, which tell a voxel where it is as well.
         "Hybrid": {
+            **PAPER,
             "matricize": "swin",
             "local_path": "depthwise",
             "convolution_stages": 2,

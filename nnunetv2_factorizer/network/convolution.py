@@ -9,20 +9,32 @@ SLOPE = 0.01
 """Of the leaky ReLU for negative numbers, as in nnU-Net."""
 
 
-class ConvolutionBlock(nn.Module):
-    """`y = LeakyReLU(x + Norm(Conv(LeakyReLU(Norm(Conv(x))))))` on `(B, C, *S)`, a residual block of 3 voxels an axis.
+class InstanceNorm(nn.GroupNorm):
+    """Normalises each channel of `(B, C, *S)` over space: a group a channel.
 
-    `Norm` is instance normalisation. It is written as group normalisation with a group a channel, which PyTorch
-    computes in channels-last memory without a copy.
+    On a CPU PyTorch's group normalisation needs no copy of channels-last memory, and its instance normalisation does.
+    On a GPU autocast computes the first in float32, which doubles the memory kept, and the second in half precision.
     """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.is_cuda:
+            return functional.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
+        return super().forward(x)
+
+
+class ConvolutionBlock(nn.Module):
+    """`y = LeakyReLU(x + Norm(Conv(LeakyReLU(Norm(Conv(x))))))` on `(B, C, *S)`: residual, 3 voxels an axis."""
 
     def __init__(self, settings: BlockSettings) -> None:
         super().__init__()
         channels = settings.channels
         self.conv1 = settings.conv_op(channels, channels, 3, padding=1, bias=False)
-        self.norm1 = nn.GroupNorm(channels, channels)
+        self.norm1 = InstanceNorm(channels)
         self.conv2 = settings.conv_op(channels, channels, 3, padding=1, bias=False)
-        self.norm2 = nn.GroupNorm(channels, channels)
+        self.norm2 = InstanceNorm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         y = functional.leaky_relu(self.norm1(self.conv1(x)), SLOPE)
@@ -30,12 +42,11 @@ class ConvolutionBlock(nn.Module):
 
 
 def separable_downsampling(conv_op: ConvOp, above: int, below: int, stride: tuple[int, ...]) -> nn.Sequential:
-    """From `above` to `below` channels: depthwise over 3 voxels along an axis with a stride, then pointwise.
+    """From `above` to `below` channels: depthwise over 3 voxels along an axis of stride 2, then pointwise.
 
     Neighbours overlap, and there are fewer weights than in a convolution as wide as its stride.
     """
-    size = tuple(3 if s > 1 else 1 for s in stride)
+    size = tuple(s + 1 - s % 2 for s in stride)  # odd, so that padding keeps the size
     padding = tuple(n // 2 for n in size)
-    return nn.Sequential(
-        conv_op(above, above, size, stride=stride, padding=padding, groups=above), conv_op(above, below, 1)
-    )
+    depthwise = conv_op(above, above, size, stride=stride, padding=padding, groups=above, bias=False)
+    return nn.Sequential(depthwise, conv_op(above, below, 1))

@@ -43,12 +43,19 @@ class LayerUpdateMonitor(nnUNetTrainer):
                 sums[block] += (p - self._weights[name]).abs().sum()
                 numbers[block] += p.numel()
         del self._weights
+        rows = [(self.current_epoch, block, float(sums[block]) / numbers[block]) for block in sums]
+        try:
+            self._write_updates(rows)
+        except (OSError, ValueError) as error:  # a full disk, a damaged file: no reason to end a training
+            self.print_to_log_file(f"layer_updates.csv and .png of this epoch were not written: {error}")
+
+    def _write_updates(self, rows: list[tuple[int, str, float]]) -> None:
         folder = Path(self.output_folder)
-        rows = [row for row in read_updates(folder) if row[0] < self.current_epoch]
-        rows += [(self.current_epoch, block, float(sums[block]) / numbers[block]) for block in sums]
+        rows = [row for row in read_updates(folder) if row[0] < self.current_epoch] + rows
         with replacing(str(folder / "layer_updates.csv")) as unfinished:
             _write(Path(unfinished), rows)
-        _plot(rows).savefig(folder / "layer_updates.png", dpi=150)
+        with replacing(str(folder / "layer_updates.png")) as unfinished:
+            _plot(rows).savefig(unfinished, dpi=150, format="png")
 
 
 def block_of(name: str) -> str:

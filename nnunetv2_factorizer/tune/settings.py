@@ -51,8 +51,8 @@ def make_settings(trained: Factorizer, arch_kwargs: dict[str, Any], sweeps: Sequ
         )
     tuned = {
         "iterations": _iterations([layer.num_iters for layer in layers.values()]),
-        "skip": _keep_first(list(layers), list(arch_kwargs["skip_nmf"]), short_names(list(trained.blocks))),
-        "leave-one-out": _leave_one_out(list(layers), list(arch_kwargs["skip_nmf"]), short_names(list(trained.blocks))),
+        "skip": _keep_first(list(layers), list(arch_kwargs["skip_nmf"]), short_names(trained)),
+        "leave-one-out": _leave_one_out(list(layers), list(arch_kwargs["skip_nmf"]), short_names(trained)),
         "rank": _ranks(max(layer.rank for layer in layers.values()), _largest_rank(trained)),
     }
     always = [Setting(name=TRAINED, sweep=TRAINED, tick="", description="as trained", changes={}), tuned["skip"][0]]
@@ -72,15 +72,15 @@ def computation(network: Factorizer) -> tuple[Any, ...]:
     )
 
 
-def short_names(blocks: Sequence[str]) -> dict[str, str]:
-    """`E1`, `E2`, ... down the encoder, `D4` to `D1` up the decoder, counted by resolution, for the names of blocks.
+def short_names(network: Factorizer) -> dict[str, str]:
+    """`E1`, `E2`, ... down the encoder, `D4` to `D1` up the decoder, counted by resolution, for the Factorizer blocks.
 
     Where a stage has several blocks they are `E1-1`, `E1-2` and so on.
     """
-    stages = [name.rpartition(".")[0] for name in blocks]
-    n_stages = len({stage for stage in stages if stage.startswith("encoder.")})
+    stages = [name.rpartition(".")[0] for name in network.blocks]
+    n_stages = len(network.encoder.stages)
     short = {}
-    for name, stage in zip(blocks, stages, strict=True):
+    for name, stage in zip(network.blocks, stages, strict=True):
         half, _, level, block = name.split(".")
         label = f"E{int(level) + 1}" if half == "encoder" else f"D{n_stages - 1 - int(level)}"
         short[name] = label if stages.count(stage) == 1 else f"{label}-{int(block) + 1}"

@@ -1,5 +1,6 @@
 """Training on two devices: here two processes on the CPU, with nnU-Net's command where there are two GPUs."""
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,9 +10,11 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.multiprocessing import spawn
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
 
 from nnunetv2_factorizer.network import Factorizer
 from nnunetv2_factorizer.training import PaperRecipe
+from nnunetv2_factorizer.training.optimizers import AvaGrad, Muon, muon_groups
 from tests.conftest import relative_error
 from tests.end_to_end.workspace import Workspace, checkpoint
 
@@ -22,6 +25,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "recomputed": {"recompute": True},
     "kept": {"recompute": False},
     "compiled": {"recompute": True},  # recomputes by torch.utils.checkpoint
+    "hybrid": {"convolution_stages": 2, "downsampling": "separable"},
     "dropout": {"recompute": True, "dropout": 0.1},  # does so, too
 }
 
@@ -61,6 +65,26 @@ def gradients(network: nn.Module, loss: nn.Module, part: slice) -> dict[str, Ten
     return {name.removeprefix("module.").removeprefix("_orig_mod."): p.grad for name, p in network.named_parameters()}
 
 
+OPTIMIZERS: dict[str, Callable[[nn.Module], Optimizer]] = {
+    "Muon": lambda network: Muon(muon_groups(network, 1e-2, 1e-2)),
+    "AvaGrad": lambda network: AvaGrad(network.parameters(), 0.1),
+}
+
+
+def trained_weights(name: str, is_ddp: bool, part: slice) -> dict[str, Tensor]:
+    """After three steps; as in nnU-Net the optimiser is made before the network becomes data-parallel."""
+    network = make_network("hybrid")
+    optimizer, loss = OPTIMIZERS[name](network), make_loss(is_ddp)
+    loss.weight_factors = make_loss(is_ddp=True).weight_factors
+    wrapped = DistributedDataParallel(network) if is_ddp else network
+    image, targets = make_batch()
+    for _ in range(3):
+        optimizer.zero_grad()
+        loss(wrapped(image[part]), [target[part] for target in targets]).backward()
+        optimizer.step()
+    return {key: value.detach().clone() for key, value in network.state_dict().items()}
+
+
 def train_in_one_process_of_two(rank: int, folder: Path) -> None:
     torch.set_num_threads(1)
     distributed.init_process_group(
@@ -70,6 +94,8 @@ def train_in_one_process_of_two(rank: int, folder: Path) -> None:
     results: dict[str, Any] = {}
     for name in NETWORKS:
         results[name] = gradients(DistributedDataParallel(make_network(name)), make_loss(is_ddp=True), part)
+    for name in OPTIMIZERS:
+        results[name] = trained_weights(name, True, part)
     try:
         loss = make_loss(is_ddp=True)
         loss.weight_factors = (*loss.weight_factors[:-1], 0.0)
@@ -90,7 +116,19 @@ def of_two_processes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]
     return torch.load(folder / "results.pt")
 
 
-@pytest.mark.parametrize("name", ["recomputed", "kept", "compiled"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimisers_move_as_with_the_whole_batch(of_two_processes: dict[str, Any], name: str) -> None:
+    start, expected = make_network("hybrid").state_dict(), trained_weights(name, False, slice(None))
+    moved = {key: of_two_processes[name][key] - start[key] for key in expected}
+    for key, value in expected.items():
+        if not torch.equal(value, start[key]):
+            assert relative_error(moved[key], value - start[key]) < 0.1, (
+                key
+            )  # AdamW's first steps are signs, also of tiny gradients
+    assert any(movement.abs().max() > 1e-3 for movement in moved.values())
+
+
+@pytest.mark.parametrize("name", ["recomputed", "kept", "compiled", "hybrid"])
 def test_gradients_are_those_of_the_whole_batch(of_two_processes: dict[str, Any], name: str) -> None:
     loss = make_loss(is_ddp=False)
     # One process gives the lowest resolution no weight at all. Several give it 1e-6, which shows in the deepest layers.

@@ -26,6 +26,7 @@ WIDTHS, STRIDES = (16, 32, 64), (1, 2, 2)
         {}, {"matricize": "local"}, {"matricize": "global"}, {"local_path": "depthwise"}, {"mlp_ratio": 4},
         {"mlp_ratio": 0}, {"nmf": False}, {"rank": 2}, {"rank": 2, "solver": "mu"}, {"recompute": False},
         {"recompute": False, "local_path": "depthwise"}, {"dropout": 0.1},
+        {"convolution_stages": 2, "downsampling": "separable"},
     ],
 )  # fmt: skip
 @pytest.mark.parametrize(
@@ -78,7 +79,13 @@ def test_a_gpu_works_on_larger_chunks_and_half_precision_keeps_half() -> None:
     assert step_memory(network, shape, torch.float16).kept == pytest.approx(on_gpu.kept / 2, rel=0.05)
 
 
-@pytest.mark.parametrize("choices", [{}, {"recompute": False}, {"recompute": False, "local_path": "depthwise"}])
+@pytest.mark.parametrize(
+    "choices",
+    [
+        *({}, {"recompute": False}, {"recompute": False, "local_path": "depthwise"}),
+        {"convolution_stages": 2, "downsampling": "separable"},
+    ],
+)
 @pytest.mark.parametrize("patch_size", [(32, 16, 24), (64, 64)])
 def test_kept_under_the_autocast_of_a_gpu(
     patch_size: tuple[int, ...], choices: dict, monkeypatch: pytest.MonkeyPatch

@@ -1,14 +1,16 @@
-"""nnU-Net's own U-Nets and a Factorizer, tiny, as plans name them."""
+"""nnU-Net's own U-Nets and two Factorizers, tiny, as plans name them."""
 
 from typing import Any
 
 from dynamic_network_architectures.architectures.unet import PlainConvUNet, ResidualEncoderUNet
 from torch import nn
 
-from nnunetv2_factorizer.families import UNET_IMPORTS
+from nnunetv2_factorizer.families import FACTORIZER, UNET_IMPORTS
 from nnunetv2_factorizer.network import Factorizer
 from tests.training.small_trainer import plans
 
+FACTORIZERS = {name: dict(FACTORIZER.variants[name]) for name in ("Conv", "Hybrid")}
+NETWORKS = ("PlainConvUNet", "ResidualEncoderUNet", *FACTORIZERS)
 UNETS = "dynamic_network_architectures.architectures.unet"
 
 
@@ -34,10 +36,10 @@ def unet_kwargs(num_axes: int) -> dict[str, Any]:
 def network(name: str, num_axes: int) -> nn.Module:
     """Two channels, three classes, deep supervision."""
     conv = {2: nn.Conv2d, 3: nn.Conv3d}[num_axes]
-    if name == "Factorizer":
+    if name in FACTORIZERS:
         return Factorizer(
             2, 3, 3, [8, 16, 16], conv, [1, 2, 2], head_dim=4, window_size=4, patch_size=[16] * num_axes,
-            local_path="depthwise", deep_supervision=True,
+            deep_supervision=True, **FACTORIZERS[name],
         )  # fmt: skip
     norm, nonlin = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}[num_axes], nn.LeakyReLU
     kwargs = unet_kwargs(num_axes) | {"conv_op": conv, "norm_op": norm, "nonlin": nonlin}
@@ -48,8 +50,8 @@ def network(name: str, num_axes: int) -> nn.Module:
 
 def plans_of(name: str) -> dict[str, Any]:
     """The plans of `small_trainer` that name one of the networks."""
-    the_plans = plans(local_path="depthwise")
-    if name != "Factorizer":
+    the_plans = plans(**FACTORIZERS.get(name, {}))
+    if name not in FACTORIZERS:
         depth = "n_conv_per_stage" if name == "PlainConvUNet" else "n_blocks_per_stage"
         the_plans["configurations"]["3d_fullres"]["architecture"] = {
             "network_class_name": f"{UNETS}.{name}",
@@ -57,6 +59,3 @@ def plans_of(name: str) -> dict[str, Any]:
             "_kw_requires_import": list(UNET_IMPORTS),
         }
     return the_plans
-
-
-NETWORKS = ("PlainConvUNet", "ResidualEncoderUNet", "Factorizer")

@@ -35,10 +35,25 @@ def test_rows_are_the_mean_change_of_each_block(network: str, tmp_path: Path, mo
     assert {epoch for epoch, _, _ in read_updates(folder)} == {0, 1}
     assert (folder / "layer_updates.png").read_bytes()[:4] == b"\x89PNG"
 
-    trainer.on_train_epoch_start()  # epoch 1 again, as a resumed training repeats it
-    trainer.on_train_epoch_end([trainer.train_step(make_batch())])
+    resumed = make_trainer(Monitored, tmp_path, monkeypatch, the_plans=plans_of(network))
+    resumed.initialize()
+    resumed.current_epoch = 1  # again
+    resumed.on_train_epoch_start()
+    resumed.on_train_epoch_end([resumed.train_step(make_batch())])
     rows_of_blocks = [(epoch, block) for epoch, block, _ in read_updates(folder)]
     assert len(rows_of_blocks) == len(set(rows_of_blocks)) == 2 * len(changes)
+
+
+def test_a_damaged_file_does_not_end_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = make_trainer(Monitored, tmp_path, monkeypatch)
+    trainer.initialize()
+    folder = Path(trainer.output_folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "layer_updates.csv").write_text("epoch,block,update\nnot a number,encoder,1.0\n")
+    trainer.on_train_epoch_start()
+    trainer.on_train_epoch_end([trainer.train_step(make_batch())])
+    assert "not a number" in (folder / "layer_updates.csv").read_text()
+    assert "were not written" in next(folder.glob("training_log_*.txt")).read_text()
 
 
 def test_blocks_are_those_of_the_networks_halves() -> None:

@@ -106,6 +106,21 @@ def test_singular_values_come_near_one_and_their_vectors_stay(shape: tuple[int, 
     assert relative_error(core, torch.diag_embed(core.diagonal(dim1=1, dim2=2))) < 1e-3
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_does_not_blow_up(dtype: torch.dtype) -> None:
+    low_rank = torch.randn(64, 2) @ torch.randn(2, 256)
+    result = orthogonalise(low_rank[None].to(dtype))[0]
+    assert result.dtype == dtype
+    assert torch.linalg.svdvals(result.float()).max() < 1.25
+
+
+def test_a_compiled_network_has_the_same_groups() -> None:
+    net = network("PlainConvUNet", 3)
+    compiled: Any = torch.compile(net, backend="eager")
+    for group, expected in zip(muon_groups(compiled, 1.0, 1.0), muon_groups(net, 1.0, 1.0), strict=True):
+        assert [id(p) for p in group["params"]] == [id(p) for p in expected["params"]]
+
+
 def test_a_gradient_of_zero_moves_nothing() -> None:
     layer = nn.Linear(8, 8, bias=False)
     start = layer.weight.detach().clone()
@@ -133,11 +148,13 @@ def test_every_parameter_is_in_one_group_and_heads_and_depthwise_are_not_matrice
     assert sorted(ids[0] + ids[1]) == sorted(id(p) for p in net.parameters())
     names = {id(p): name for name, p in net.named_parameters()}
     others = {names[i] for i in ids[1]}
-    kept_apart = ("seg_layers", "local_path", "position_embedding")
-    assert all(net.get_parameter(n).ndim < 2 or any(part in n for part in kept_apart) for n in others)
+    grouped = {f"{n}.weight" for n, module in net.named_modules() if getattr(module, "groups", 1) > 1}
+    kept_apart = ("seg_layers", "position_embedding")
+    flat = {n for n in others if net.get_parameter(n).ndim < 2}
+    assert {n for n in others - flat if not any(part in n for part in kept_apart)} == grouped
     matrices = {names[i] for i in ids[0]}
     assert matrices
-    assert not any("seg_layers" in n or "local_path" in n or n.endswith("bias") for n in matrices)
+    assert not any("seg_layers" in n or n.endswith("bias") for n in matrices)
 
 
 def test_a_closure_is_called_with_gradients() -> None:

@@ -99,7 +99,7 @@ def test_gradients_are_clipped_as_nnunet_does(recipe: str, tmp_path: Path, monke
 
 
 def test_muons_rates_warm_up_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    trainer = trainer_of("muon", "Factorizer", tmp_path, monkeypatch)
+    trainer = trainer_of("muon", "Hybrid", tmp_path, monkeypatch)
     trainer.num_epochs, trainer.num_iterations_per_epoch = 1, 20
     trainer.optimizer, trainer.lr_scheduler = trainer.configure_optimizers()
     trainer.on_train_epoch_start()

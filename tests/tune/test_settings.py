@@ -7,6 +7,7 @@ import torch
 
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.models.trained import TrainedModel, trained_network, tuned_network
+from nnunetv2_factorizer.network import Factorizer
 from nnunetv2_factorizer.tune.settings import (
     ITERATIONS,
     SWEEPS,
@@ -80,9 +81,18 @@ def test_network_without_nmf_has_nothing_to_tune(model: TrainedModel) -> None:
         settings(model, "rank", nmf=False)
 
 
-def test_several_blocks_a_stage_are_counted() -> None:
-    names = ["encoder.stages.0.0", "encoder.stages.0.1", "encoder.stages.1.0", "decoder.stages.0.0"]
-    assert list(short_names(names).values()) == ["E1-1", "E1-2", "E2", "D1"]
+@pytest.mark.parametrize(
+    ("convolution_stages", "names"),
+    [(0, ["E1", "E2", "E3-1", "E3-2", "E4", "D3", "D2", "D1"]), (2, ["E3-1", "E3-2", "E4", "D3"])],
+)
+def test_blocks_are_named_by_resolution_also_where_convolutions_stand_above(
+    convolution_stages: int, names: list[str]
+) -> None:
+    network = Factorizer(
+        1, 2, 4, 8, torch.nn.Conv2d, [1, 2, 2, 2], n_blocks_per_stage=[1, 1, 2, 1], position_embedding=False,
+        convolution_stages=convolution_stages,
+    )  # fmt: skip
+    assert list(short_names(network).values()) == names
 
 
 def test_same_computation_has_the_same_logits_and_another_has_others(model: TrainedModel) -> None:

@@ -70,12 +70,16 @@ class AvaGrad(Optimizer):
         torch._foreach_add_(gradients, [p.grad for p in parameters])
         torch._foreach_lerp_(m, gradients, 1 - beta1)
         moving = [p for p in parameters if self.state[p]["step"] > 1]
-        states = [self.state[p] for p in moving]
-        move = _Move(
-            moving,
-            [state["m"] * (-group["lr"] / (1 - beta1 ** state["step"])) for state in states],
-            [1 / ((state["v"] / (1 - beta2 ** (state["step"] - 1))).sqrt() + group["eps"]) for state in states],
-        )
+        move = _Move([], [], [])
+        if moving:
+            states = [self.state[p] for p in moving]
+            scales = [-group["lr"] / (1 - beta1 ** state["step"]) for state in states]
+            corrections = [1 - beta2 ** (state["step"] - 1) for state in states]
+            etas = torch._foreach_div([state["v"] for state in states], corrections)
+            torch._foreach_sqrt_(etas)
+            torch._foreach_add_(etas, group["eps"])
+            torch._foreach_reciprocal_(etas)
+            move = _Move(moving, list(torch._foreach_mul([state["m"] for state in states], scales)), list(etas))
         torch._foreach_mul_(v, beta2)
         torch._foreach_addcmul_(v, gradients, gradients, 1 - beta2)
         return move

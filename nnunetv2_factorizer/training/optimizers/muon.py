@@ -100,21 +100,23 @@ def orthogonalise(matrices: Tensor) -> Tensor:
     """Brings the singular values of `(number, rows, columns)` near 1, most to 0.7 to 1.2, and keeps their vectors.
 
     Every step multiplies X from the left with a polynomial P of its Gram matrix K = X X^T, which turns K into P K P.
-    So the steps run on K and on the product Q of their polynomials, which are as small as the shorter side (ours: a
-    flattened convolution is 27 times as wide as it is high), and X is multiplied once, at the end.
+    So the steps run on K and on the product Q of their polynomials, which are as small as the shorter side, and X, a
+    flattened convolution 27 times as wide as high, is multiplied once, at the end ("Gram Newton-Schulz"). That needs
+    float32: rounding makes eigenvalues of K negative, and in half precision the steps blow them up.
     """
     tall = matrices.shape[1] > matrices.shape[2]
-    x = matrices.mT if tall else matrices
+    x = matrices.mT.float() if tall else matrices.float()
     x = x / torch.linalg.matrix_norm(x, keepdim=True).clamp_min(1e-7)  # Then no singular value is above 1.
     a, b, c = COEFFICIENTS
     k = x @ x.mT
-    q = identity = torch.eye(k.shape[1], dtype=k.dtype, device=k.device).expand_as(k)
+    identity = torch.eye(k.shape[1], device=k.device)
+    q = None
     for step in range(STEPS):
         p = torch.baddbmm(k, k, k, beta=b, alpha=c).add_(identity, alpha=a)
-        q = p @ q
+        q = p if q is None else p @ q
         if step < STEPS - 1:
             k = p @ k @ p
-    x = q @ x
+    x = (q @ x).to(matrices.dtype)
     return x.mT if tall else x
 
 
