@@ -27,26 +27,29 @@ from benchmarks.learning.training import make_trainer
 
 Curve = Callable[[NDArray], NDArray]
 SHIFTS: dict[str, Curve] = {
-    "as it is": lambda x: x,
     "gamma 0.4": lambda x: x**0.4,
     "gamma 2.5": lambda x: x**2.5,
     "S curve": lambda x: x - 0.15 * np.sin(2 * np.pi * x),
     "dark inverted": lambda x: np.where(x < 0.3, 0.6 - x, x),
 }
-"""Of intensities between the first and the last percent, which become 0 and 1."""
+"""Of the intensities of a channel between its first and its last percent, which become 0 and 1."""
+COLUMNS = ("as it is", *SHIFTS)
 
 
 def shifted(image: NDArray, curve: Curve) -> NDArray:
-    low, high = np.percentile(image, (1, 99))
-    return low + (high - low) * curve(np.clip((image - low) / (high - low), 0, 1)).astype(np.float32)
+    """Of `(C, *S)`, each channel by itself."""
+    low, high = np.percentile(image, (1, 99), axis=tuple(range(1, image.ndim)), keepdims=True)
+    span = np.maximum(high - low, 1e-6)
+    return (low + span * curve(np.clip((image - low) / span, 0, 1))).astype(np.float32)
 
 
 def dice(prediction: NDArray, truth: NDArray) -> float:
-    """Mean over the labels of the truth."""
+    """Mean over the labels of the truth; NaN where it has none."""
     labels = [label for label in np.unique(truth) if label > 0]
     overlaps = [2 * np.sum((prediction == label) & (truth == label)) for label in labels]
     sizes = [np.sum(prediction == label) + np.sum(truth == label) for label in labels]
-    return mean(float(overlap / size) for overlap, size in zip(overlaps, sizes, strict=True))
+    each = [float(overlap / size) for overlap, size in zip(overlaps, sizes, strict=True)]
+    return mean(each) if each else float("nan")
 
 
 def evaluate(method: str, data: str, iterations: int) -> dict[str, float]:
@@ -61,14 +64,14 @@ def evaluate(method: str, data: str, iterations: int) -> dict[str, float]:
     reader: Any = trainer.plans_manager.image_reader_writer_class()
     files = get_filenames_of_train_images_and_targets(str(Path(nnUNet_raw) / trainer.plans_manager.dataset_name))
     trainer.network.decoder.deep_supervision = False
-    results: dict[str, list[float]] = {name: [] for name in SHIFTS}
+    results: dict[str, list[float]] = {name: [] for name in COLUMNS}
     for case in tqdm(trainer.do_split()[1], desc=method):
         image, properties = reader.read_images(files[case]["images"])
         truth, _ = reader.read_seg(files[case]["label"])
-        for name, curve in SHIFTS.items():
-            prediction = predictor.predict_single_npy_array(shifted(image, curve), properties)
-            results[name].append(dice(prediction, truth[0]))
-    return {name: mean(values) for name, values in results.items()}
+        images = {"as it is": image} | {name: shifted(image, curve) for name, curve in SHIFTS.items()}
+        for name, changed in images.items():
+            results[name].append(dice(predictor.predict_single_npy_array(changed, properties), truth[0]))
+    return {name: float(np.nanmean(values)) for name, values in results.items()}
 
 
 def main() -> None:
@@ -78,8 +81,8 @@ def main() -> None:
     parser.add_argument("--data", choices=DATA, default="hippocampus", help="default: hippocampus")
     args = parser.parse_args()
     rows = {method: evaluate(method, args.data, args.iterations) for method in args.method}
-    print(f"\n| method, {args.iterations} iterations | {' | '.join(SHIFTS)} |")
-    print("| --- " * (len(SHIFTS) + 1) + "|")
+    print(f"\n| method, {args.iterations} iterations | {' | '.join(COLUMNS)} |")
+    print("| --- " * (len(COLUMNS) + 1) + "|")
     for method, row in rows.items():
         print(f"| {method} | {' | '.join(f'{value:.3f}' for value in row.values())} |")
 

@@ -2,11 +2,12 @@
 
     python -m benchmarks.learning run -o OUT --method NAME ... [--data hippocampus] [--fold 0 1] [--iterations 250]
     python -m benchmarks.learning table -o OUT
-    python -m benchmarks.learning plot -o OUT
+    python -m benchmarks.learning plot -o OUT --method NAME ... [--iterations 250 1000]
 
 Every training is nnU-Net's: its augmentation, sampling and loss, its validation of the whole images at the end. `run`
 leaves out what OUT holds already and resumes what was interrupted. The environment variables of nnU-Net must be set;
-data are planned and preprocessed on first use. One JSON file a training.
+data are planned and preprocessed on first use. One JSON file a training; one `run` at a
+time in a folder of nnU-Net's results.
 """
 
 import argparse
@@ -24,7 +25,7 @@ import torch
 from benchmarks.learning.data import DATA, prepare
 from benchmarks.learning.methods import METHODS
 from benchmarks.learning.results import plot, print_tables
-from benchmarks.learning.training import file_name, train
+from benchmarks.learning.training import ITERATIONS_PER_EPOCH, file_name, train
 
 Budget = tuple[str, int, int, int]
 """Data set, fold, iterations, seed."""
@@ -43,16 +44,19 @@ def run(out: Path, methods: Sequence[str], budgets: Sequence[Budget], jobs: int,
             prepare(DATA[data], planner)  # before several trainings do at once
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE", "nnUNet_n_proc_DA": "0"}
 
-    def one(method: str, budget: Budget) -> None:
+    def one(method: str, budget: Budget) -> bool:
         data, fold, iterations, seed = map(str, budget)
         command = [sys.executable, "-m", "benchmarks.learning", "run-one", "-o", str(out), "--method", method]
         command += ["--data", data, "--fold", fold, "--iterations", iterations, "--seed", seed]
         with result_file(out, method, budget).with_suffix(".log").open("a", encoding="utf-8") as log:
             finished = subprocess.run(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
         print(f"{'done' if finished.returncode == 0 else f'FAILED, see {log.name}'}: {method}, {budget}", flush=True)
+        return finished.returncode == 0
 
     with ThreadPoolExecutor(jobs) as pool:
-        list(pool.map(one, *zip(*wanted, strict=True))) if wanted else None
+        done = [pool.submit(one, method, budget) for method, budget in wanted]
+    if not all(future.result() for future in done):
+        sys.exit(1)
 
 
 def run_one(out: Path, method: str, budget: Budget) -> None:
@@ -67,7 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("action", choices=("run", "run-one", "table", "plot"))
     parser.add_argument("-o", type=Path, required=True, help="folder of the results")
-    parser.add_argument("--method", nargs="+", choices=METHODS, default=[], help="what to train")
+    parser.add_argument("--method", nargs="+", choices=METHODS, default=[], help="what to train or to draw")
     parser.add_argument("--data", nargs="+", choices=DATA, default=["hippocampus"], help="default: hippocampus")
     parser.add_argument("--fold", nargs="+", type=int, default=[0], help="default: 0")
     parser.add_argument("--iterations", nargs="+", type=int, default=[250], help="default: 250")
@@ -76,6 +80,10 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="trainings at once, default: 2")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of each, default: 1")
     args = parser.parse_args()
+    if args.action != "table" and not args.method:
+        parser.error("--method is needed")
+    if any(number % ITERATIONS_PER_EPOCH or not number for number in args.iterations):
+        parser.error(f"--iterations must be multiples of {ITERATIONS_PER_EPOCH}, got {args.iterations}")
     args.o.mkdir(parents=True, exist_ok=True)
     budgets = list(product(args.data, args.fold, args.iterations, args.seed))
     if args.action == "run":

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -9,8 +10,10 @@ from pathlib import Path
 
 from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
 from nnunetv2.utilities.dataset_name_id_conversion import convert_id_to_dataset_name
+from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
 from nnunetv2_factorizer.demo.phantom import write_dataset
+from nnunetv2_factorizer.models.atomic import replacing
 
 
 @dataclass(frozen=True)
@@ -33,19 +36,22 @@ PHANTOM_CASES = 40
 
 def prepare(data: Data, planner: str = "nnUNetPlanner") -> tuple[str, str]:
     """Plans and preprocesses what is not there yet; the names of the data set and of the plans with this batch size."""
-    if data.dataset_id == 998 and not (Path(nnUNet_raw) / PHANTOM).is_dir():
+    if data.dataset_id == 998 and not (Path(nnUNet_raw) / PHANTOM / "dataset.json").is_file():  # which comes last
+        shutil.rmtree(Path(nnUNet_raw) / PHANTOM, ignore_errors=True)
         write_dataset(Path(nnUNet_raw) / PHANTOM, num_training=PHANTOM_CASES, num_test=0)
     name = convert_id_to_dataset_name(data.dataset_id)
     folder = Path(nnUNet_preprocessed) / name
     plans_name = {"nnUNetPlanner": "nnUNetPlans", "nnUNetPlannerResEncM": "nnUNetResEncUNetMPlans"}[planner]
-    if not (folder / f"nnUNetPlans_{data.configuration}").is_dir():
+    cases = len(get_filenames_of_train_images_and_targets(str(Path(nnUNet_raw) / name)))
+    if len(list((folder / f"nnUNetPlans_{data.configuration}").glob("*.pkl"))) < cases:
         _nnunet("plan_and_preprocess", "-d", f"{data.dataset_id}", "-c", data.configuration, "-np", "2", "-npfp", "2")
     if not (folder / f"{plans_name}.json").is_file():  # for the same data, which need no other preprocessing
         _nnunet("plan_experiment", "-d", f"{data.dataset_id}", "-pl", planner)
     plans = json.loads((folder / f"{plans_name}.json").read_text(encoding="utf-8"))
     plans["plans_name"] = f"{plans_name}_batch{data.batch_size}"
     plans["configurations"][data.configuration]["batch_size"] = data.batch_size
-    (folder / f"{plans['plans_name']}.json").write_text(json.dumps(plans, indent=2), encoding="utf-8")
+    with replacing(str(folder / f"{plans['plans_name']}.json")) as unfinished:  # other trainings may be reading it
+        Path(unfinished).write_text(json.dumps(plans, indent=2), encoding="utf-8")
     return name, plans["plans_name"]
 
 

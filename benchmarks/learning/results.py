@@ -23,6 +23,14 @@ class Group:
     runs: Sequence[Run]
 
     @property
+    def keys(self) -> set[tuple[int, int]]:
+        """Fold and seed of each."""
+        return {(run["fold"], run["seed"]) for run in self.runs}
+
+    def only(self, keys: set[tuple[int, int]]) -> "Group":
+        return Group([run for run in self.runs if (run["fold"], run["seed"]) in keys])
+
+    @property
     def dice_of_cases(self) -> dict[str, float]:
         """Of each validation case, the mean over the seeds."""
         of_cases: dict[str, list[float]] = defaultdict(list)
@@ -61,8 +69,12 @@ def read(out: Path) -> dict[tuple[str, int], dict[str, Group]]:
 
 
 def difference(ours: Group, reference: Group) -> tuple[float, float, float, int] | None:
-    """Mean of ours minus reference over the cases that both have, its 95 % interval, and their number."""
-    a, b = ours.dice_of_cases, reference.dice_of_cases
+    """Mean of ours minus reference, its 95 % interval, and the number of cases, of the folds and seeds that both have.
+
+    The interval is that of a paired t-test over cases. It says nothing of other trainings: the models are as they are.
+    """
+    common = ours.keys & reference.keys
+    a, b = ours.only(common).dice_of_cases, reference.only(common).dice_of_cases
     cases = sorted(a.keys() & b.keys())
     if len(cases) < 2:
         return None
@@ -75,14 +87,15 @@ def print_tables(out: Path, reference: str) -> None:
     """One for each data set and budget; Dice is the mean over the cases, as are the pairs."""
     for (data, iterations), methods in read(out).items():
         print(f"\n{data}, {iterations} iterations\n")
-        print(f"| method | parameters | s / iteration | trainings | Dice | minus {reference} (95 %), cases |")
+        print(f"| method | parameters | s / iteration | folds, seeds | Dice | minus {reference} (95 %), cases |")
         print("| --- | --- | --- | --- | --- | --- |")
         for method, group in sorted(methods.items(), key=lambda item: -_mean(item[1])):
             pair = difference(group, methods[reference]) if reference in methods and method != reference else None
             text = "" if pair is None else f"{pair[0]:+.3f} ({pair[1]:+.3f} to {pair[2]:+.3f}), {pair[3]}"
+            folds = "; ".join(f"{fold}, {seed}" for fold, seed in sorted(group.keys))
             print(
                 f"| {method} | {group.runs[0]['parameters'] / 1e6:.2f} M | {group.seconds:.2f} "
-                f"| {len(group.runs)} | {_mean(group):.3f} | {text} |"
+                f"| {folds} | {_mean(group):.3f} | {text} |"
             )
 
 
@@ -106,7 +119,7 @@ def plot(out: Path, data: str, methods: Sequence[str], budgets: Sequence[int]) -
             by_iteration.plot(steps, dice, label=label, **style)
             by_second.plot([step * group.seconds for step in steps], dice, label=label, **style)
     by_iteration.set(xlabel="iterations", ylabel="Dice of validation patches", ylim=(0.5, 0.95))
-    by_second.set(xlabel="CPU seconds of one thread")
+    by_second.set(xlabel="CPU seconds")
     by_iteration.legend(fontsize="small", loc="lower right")
     for axes in (by_iteration, by_second):
         axes.grid(alpha=0.3)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 from nnunetv2.paths import nnUNet_preprocessed
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from benchmarks.learning.data import DATA, prepare
 from benchmarks.learning.methods import METHODS
 from benchmarks.measure import device, machine
+from nnunetv2_factorizer.models.atomic import replacing
 from nnunetv2_factorizer.training.attributes import ClassAttributes
 
 ITERATIONS_PER_EPOCH = 50
@@ -49,7 +49,8 @@ class Measured(ClassAttributes):
         before = curve[-1]["seconds"] if curve else 0.0
         iteration = (self.current_epoch + 1) * ITERATIONS_PER_EPOCH
         point = {"epoch": self.current_epoch, "iteration": iteration, "seconds": round(before + self._seconds, 1)}
-        self._curve_file.write_text(json.dumps([*curve, point | {"dice": round(dice, 4)}]), encoding="utf-8")
+        with replacing(str(self._curve_file)) as unfinished:
+            Path(unfinished).write_text(json.dumps([*curve, point | {"dice": round(dice, 4)}]), encoding="utf-8")
         super().on_epoch_end()
 
     @property
@@ -64,12 +65,17 @@ class Measured(ClassAttributes):
 def train(method: str, data: str, fold: int, iterations: int, seed: int) -> dict[str, Any]:
     """Trains and validates in this process; everything that the benchmark keeps of it."""
     trainer = make_trainer(method, data, fold, iterations, seed)
-    _load_latest(trainer)
-    trainer.run_training()
+    folder = Path(trainer.output_folder)
+    if (folder / "checkpoint_final.pth").is_file():  # interrupted in the validation
+        trainer.load_checkpoint(str(folder / "checkpoint_final.pth"))
+    else:
+        if (folder / "checkpoint_latest.pth").is_file():
+            trainer.load_checkpoint(str(folder / "checkpoint_latest.pth"))
+        trainer.run_training()
     if not METHODS[method].mirroring:
         trainer.inference_allowed_mirroring_axes = None
     trainer.perform_actual_validation()
-    summary = json.loads((Path(trainer.output_folder) / "validation" / "summary.json").read_text(encoding="utf-8"))
+    summary = json.loads((folder / "validation" / "summary.json").read_text(encoding="utf-8"))
     return {
         **{"method": method, "data": data, "fold": fold, "iterations": iterations, "seed": seed},
         **{"batch_size": DATA[data].batch_size, "machine": machine()},
@@ -98,12 +104,6 @@ def make_trainer(method: str, data: str, fold: int, iterations: int, seed: int) 
     return type(name, (Measured, chosen.trainer()), attributes)(
         plans, DATA[data].configuration, fold, description, device()
     )
-
-
-def _load_latest(trainer: nnUNetTrainer) -> None:
-    latest = Path(trainer.output_folder) / "checkpoint_latest.pth"
-    if latest.is_file():
-        trainer.load_checkpoint(str(latest))
 
 
 def _dice(case: dict[str, Any]) -> float:

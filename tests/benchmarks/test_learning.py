@@ -29,6 +29,7 @@ def write(
     curve = [{"iteration": 50 * (i + 1), "seconds": s, "dice": 0.8 + 0.1 * i} for i, s in enumerate(seconds)]
     run: dict[str, Any] = {
         "method": method, "data": "hippocampus", "iterations": 100, "parameters": 5_600_000, "curve": curve,
+        "fold": 0, "seed": seed,
         "dice_of_cases": cases,
     }  # fmt: skip
     result_file(out, method, ("hippocampus", 0, 100, seed)).write_text(json.dumps(run))
@@ -36,8 +37,10 @@ def write(
 
 def test_pairs_are_those_of_the_cases_that_both_have(tmp_path: Path) -> None:
     write(tmp_path, "nnU-Net", {"a": 0.5, "b": 0.6, "c": 0.7, "d": 0.1})
-    write(tmp_path, "Conv + Muon", {"a": 0.6, "b": 0.72, "c": 0.78, "e": 0.9}, seed=0)
+    write(tmp_path, "Conv + Muon", {"a": 0.6, "b": 0.72, "c": 0.78, "e": 0.9})
     write(tmp_path, "Conv + Muon", {"a": 0.7, "b": 0.68, "c": 0.82, "e": 0.9}, seed=1)
+    write(tmp_path, "nnU-Net", {"a": 0.5, "b": 0.6, "c": 0.7, "d": 0.1}, seed=1)
+    write(tmp_path, "nnU-Net", {"a": 0.9, "b": 0.9, "c": 0.9, "d": 0.9}, seed=2)  # without a partner
     groups = read(tmp_path)["hippocampus", 100]
     mean, low, high, number = difference(groups["Conv + Muon"], groups["nnU-Net"]) or (0, 0, 0, 0)
     # The differences are 0.15, 0.1 and 0.1; 4.303 is Student's t for two degrees of freedom.
@@ -56,8 +59,8 @@ def test_table_and_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     write(tmp_path, "Conv + Muon", {"a": 0.6, "b": 0.8})
     print_tables(tmp_path, "nnU-Net")
     rows = capsys.readouterr().out.strip().splitlines()
-    assert rows[4].startswith("| Conv + Muon | 5.60 M | 1.00 | 1 | 0.700 | +0.150 (")
-    assert rows[5] == "| nnU-Net | 5.60 M | 1.00 | 1 | 0.550 |  |"
+    assert rows[4].startswith("| Conv + Muon | 5.60 M | 1.00 | 0, 0 | 0.700 | +0.150 (")
+    assert rows[5] == "| nnU-Net | 5.60 M | 1.00 | 0, 0 | 0.550 |  |"
     axes = plot(tmp_path, "hippocampus", ["nnU-Net", "Conv + Muon", "ResEnc-M"], [100]).axes
     assert [line.get_label() for line in axes[0].lines] == ["nnU-Net, 100 iterations", "Conv + Muon, 100 iterations"]
     assert [list(line.get_xdata()) for line in axes[1].lines] == [[50, 100]] * 2

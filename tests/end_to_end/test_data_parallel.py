@@ -122,9 +122,8 @@ def test_optimisers_move_as_with_the_whole_batch(of_two_processes: dict[str, Any
     moved = {key: of_two_processes[name][key] - start[key] for key in expected}
     for key, value in expected.items():
         if not torch.equal(value, start[key]):
-            assert relative_error(moved[key], value - start[key]) < 0.1, (
-                key
-            )  # AdamW's first steps are signs, also of tiny gradients
+            # Not nearer: the first steps of AdamW are signs, also of gradients that are next to nothing.
+            assert relative_error(moved[key], value - start[key]) < 0.1, key
     assert any(movement.abs().max() > 1e-3 for movement in moved.values())
 
 
