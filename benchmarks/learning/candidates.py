@@ -1,6 +1,6 @@
 """What could make a Conv Factorizer learn faster: one change at a time, made on the built network.
 
-Evidence for each stands in REPORT.md. What paid became an argument of the Factorizer; the rest lives here only.
+What paid became the Hybrid variant; the rest lives here only.
 """
 
 from collections.abc import Callable, Mapping

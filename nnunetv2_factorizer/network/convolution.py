@@ -37,8 +37,8 @@ class ConvolutionBlock(nn.Module):
         self.norm2 = InstanceNorm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = functional.leaky_relu(self.norm1(self.conv1(x)), SLOPE)
-        return functional.leaky_relu(x + self.norm2(self.conv2(y)), SLOPE)
+        y = functional.leaky_relu_(self.norm1(self.conv1(x)), SLOPE)  # in place: two volumes less are kept
+        return functional.leaky_relu_(x + self.norm2(self.conv2(y)), SLOPE)
 
 
 def separable_downsampling(conv_op: ConvOp, above: int, below: int, stride: tuple[int, ...]) -> nn.Sequential:

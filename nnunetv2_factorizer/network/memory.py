@@ -122,13 +122,25 @@ def _fake(network: nn.Module) -> nn.Module:
     return copy.deepcopy(network, tensors).train()
 
 
+CONVOLUTIONS = {
+    functional.conv2d: torch.channels_last,
+    functional.conv3d: torch.channels_last_3d,
+}
+
+
 class _GpuAutocast(TorchFunctionMode):
-    """Layer norms in float32: of what autocast does on a GPU and not on a CPU, all that changes the memory here."""
+    """Layer norms in float32, convolutions in channels-last: what is otherwise on a GPU than on some CPU, and matters.
+
+    A CPU without instructions for half precision has convolutions for it that give another layout.
+    """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is functional.layer_norm:
             args = (args[0].float(), *args[1:])
-        return func(*args, **kwargs or {})
+        result = func(*args, **kwargs or {})
+        if func in CONVOLUTIONS and args[1].is_contiguous(memory_format=CONVOLUTIONS[func]):
+            result = result.contiguous(memory_format=CONVOLUTIONS[func])
+        return result
 
 
 class _LiveBytes(TorchDispatchMode):
