@@ -40,14 +40,14 @@ class Group:
         return {case: statistics.mean(dice) for case, dice in of_cases.items()}
 
     @property
-    def seconds(self) -> float:
-        """Of an iteration: the median over all epochs, since an epoch may have shared the machine with others."""
+    def seconds(self) -> list[float]:
+        """Of an iteration, in each epoch; empty where the clock of a training was not that of its process."""
         taken = []
         for run in self.runs:
             points = [{"iteration": 0, "seconds": 0.0}, *run["curve"]]
-            for before, after in pairwise(points):
+            for before, after in pairwise(point for point in points if "seconds" in point):
                 taken.append((after["seconds"] - before["seconds"]) / (after["iteration"] - before["iteration"]))
-        return statistics.median(taken)
+        return taken
 
     @property
     def curve(self) -> tuple[list[int], list[float]]:
@@ -59,13 +59,23 @@ class Group:
         )
 
 
-def read(out: Path) -> dict[tuple[str, int], dict[str, Group]]:
+Groups = dict[tuple[str, int], dict[str, Group]]
+
+
+def read(out: Path) -> Groups:
     """By data set and iterations, then by method."""
     found: dict[tuple[str, int], dict[str, list[Run]]] = defaultdict(lambda: defaultdict(list))
     for path in sorted(out.glob("*.json")):
         run = json.loads(path.read_text(encoding="utf-8"))
         found[run["data"], run["iterations"]][run["method"]].append(run)
     return {key: {method: Group(runs) for method, runs in methods.items()} for key, methods in sorted(found.items())}
+
+
+def seconds_of(groups: Groups, data: str, method: str) -> float | None:
+    """Of an iteration: the median over the epochs of all budgets, since an epoch may have shared the machine."""
+    found = [methods[method].seconds for (name, _), methods in groups.items() if name == data and method in methods]
+    taken = [seconds for group in found for seconds in group]
+    return statistics.median(taken) if taken else None
 
 
 def difference(ours: Group, reference: Group) -> tuple[float, float, float, int] | None:
@@ -85,18 +95,19 @@ def difference(ours: Group, reference: Group) -> tuple[float, float, float, int]
 
 def print_tables(out: Path, reference: str) -> None:
     """One for each data set and budget; Dice is the mean over the cases, as are the pairs."""
-    for (data, iterations), methods in read(out).items():
+    groups = read(out)
+    for (data, iterations), methods in groups.items():
         print(f"\n{data}, {iterations} iterations\n")
         print(f"| method | parameters | s / iteration | folds, seeds | Dice | minus {reference} (95 %), cases |")
         print("| --- | --- | --- | --- | --- | --- |")
         for method, group in sorted(methods.items(), key=lambda item: -_mean(item[1])):
             pair = difference(group, methods[reference]) if reference in methods and method != reference else None
             text = "" if pair is None else f"{pair[0]:+.3f} ({pair[1]:+.3f} to {pair[2]:+.3f}), {pair[3]}"
+            seconds = seconds_of(groups, data, method)
             folds = "; ".join(f"{fold}, {seed}" for fold, seed in sorted(group.keys))
-            print(
-                f"| {method} | {group.runs[0]['parameters'] / 1e6:.2f} M | {group.seconds:.2f} "
-                f"| {folds} | {_mean(group):.3f} | {text} |"
-            )
+            parameters = f"{group.runs[0]['parameters'] / 1e6:.2f} M"
+            taken = "" if seconds is None else f"{seconds:.2f}"
+            print(f"| {method} | {parameters} | {taken} | {folds} | {_mean(group):.3f} | {text} |")
 
 
 def _mean(group: Group) -> float:
@@ -117,7 +128,9 @@ def plot(out: Path, data: str, methods: Sequence[str], budgets: Sequence[int]) -
             style = {"color": f"C{number}", "linestyle": "-" if iterations == max(budgets) else "--"}
             label = f"{method}, {iterations} iterations"
             by_iteration.plot(steps, dice, label=label, **style)
-            by_second.plot([step * group.seconds for step in steps], dice, label=label, **style)
+            seconds = seconds_of(groups, data, method)
+            if seconds is not None:
+                by_second.plot([step * seconds for step in steps], dice, label=label, **style)
     by_iteration.set(xlabel="iterations", ylabel="Dice of validation patches", ylim=(0.5, 0.95))
     by_second.set(xlabel="CPU seconds")
     by_iteration.legend(fontsize="small", loc="lower right")

@@ -48,5 +48,5 @@ def separable_downsampling(conv_op: ConvOp, above: int, below: int, stride: tupl
     """
     size = tuple(s + 1 - s % 2 for s in stride)  # odd, so that padding keeps the size
     padding = tuple(n // 2 for n in size)
-    depthwise = conv_op(above, above, size, stride=stride, padding=padding, groups=above, bias=False)
+    depthwise = conv_op(above, above, size, stride=stride, padding=padding, groups=above)
     return nn.Sequential(depthwise, conv_op(above, below, 1))

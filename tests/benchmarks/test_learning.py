@@ -11,7 +11,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from benchmarks.learning.__main__ import result_file
 from benchmarks.learning.candidates import CANDIDATES
 from benchmarks.learning.methods import METHODS
-from benchmarks.learning.results import difference, plot, print_tables, read
+from benchmarks.learning.results import difference, plot, print_tables, read, seconds_of
 from nnunetv2_factorizer.families import FACTORIZER
 from nnunetv2_factorizer.network import Factorizer
 
@@ -51,7 +51,17 @@ def test_pairs_are_those_of_the_cases_that_both_have(tmp_path: Path) -> None:
 
 def test_an_epoch_beside_other_work_does_not_count(tmp_path: Path) -> None:
     write(tmp_path, "nnU-Net", {"a": 0.5}, seconds=(50, 100, 600, 650))
-    assert read(tmp_path)["hippocampus", 100]["nnU-Net"].seconds == pytest.approx(1)
+    assert seconds_of(read(tmp_path), "hippocampus", "nnU-Net") == pytest.approx(1)
+
+
+def test_a_curve_without_seconds_is_drawn_over_iterations_only(tmp_path: Path) -> None:
+    write(tmp_path, "nnU-Net", {"a": 0.5})
+    path = result_file(tmp_path, "nnU-Net", ("hippocampus", 0, 100, 0))
+    run = json.loads(path.read_text())
+    run["curve"] = [{key: value for key, value in point.items() if key != "seconds"} for point in run["curve"]]
+    path.write_text(json.dumps(run))
+    assert seconds_of(read(tmp_path), "hippocampus", "nnU-Net") is None
+    assert [len(axes.lines) for axes in plot(tmp_path, "hippocampus", ["nnU-Net"], [100]).axes] == [1, 0]
 
 
 def test_table_and_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
