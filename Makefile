@@ -8,7 +8,7 @@ SHOW_COVERAGE := $(BIN)/coverage report --format=total | sed 's/.*/TOTAL coverag
 # nnU-Net takes all cores: threads that spin while they wait would take them from the other worker's tests.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test test-all test-matrix test-oldest test-newest lint docs bench bench-all
+.PHONY: demo test test-all test-matrix test-oldest test-newest lint docs bench bench-all bench-learning
 
 # PyTorch comes with its CUDA libraries, about 6 GB; it runs on a CPU as well.
 .venv/installed: pyproject.toml
@@ -49,6 +49,22 @@ test-oldest test-newest: test-%:
 # Time and memory beside nnU-Net's U-Net: a quarter of an hour on two cores.
 bench: .venv/installed
 	$(BIN)/python -m benchmarks.cost -o cost.json
+
+# The learning benchmark: days on two cores, resumed where it was interrupted; what is in the repository is not trained again.
+# The environment variables of nnU-Net must be set. A second and a third data set, and the controls, come last.
+LEARNING := $(BIN)/python -m benchmarks.learning
+TRAININGS := benchmarks/learning/trainings
+bench-learning: .venv/installed
+	$(LEARNING) run -o $(TRAININGS) --fold 0 --method nnU-Net "Conv + AdamW" "Swin + AdamW" "Swin + Muon"
+	$(LEARNING) run -o $(TRAININGS) --fold 0 1 2 3 4 --method "nnU-Net + Muon" "Hybrid + Muon" "Hybrid without NMF + Muon" nnU-Net
+	$(LEARNING) run -o $(TRAININGS) --seed 1 2 --method "nnU-Net + Muon" "Hybrid + Muon" "Hybrid without NMF + Muon"
+	$(LEARNING) run -o $(TRAININGS) --iterations 1000 --fold 0 1 2 --method "nnU-Net + Muon" "Hybrid + Muon" \
+	    "Hybrid without NMF + Muon" nnU-Net
+	$(LEARNING) run -o $(TRAININGS) --data nuclei phantom --method nnU-Net "nnU-Net + Muon" "Hybrid + Muon" \
+	    "Hybrid without NMF + Muon"
+	$(LEARNING) run -o $(TRAININGS) --method "nnU-Net + AdamW" "Hybrid + AdamW" "nnU-Net + AvaGrad" "nnU-Net + SGD 0.1" \
+	    ResEnc-M "ResEnc-M + Muon"
+	$(LEARNING) table -o $(TRAININGS)
 
 # The other tables of benchmarks/REPORT.md: hours on a CPU, see there for the environment they need.
 bench-all: bench
