@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from benchmarks.measure import device, in_own_process, machine, mib_kept, peak_mib
+from nnunetv2_factorizer.families import FACTORIZER
 from nnunetv2_factorizer.network import Factorizer
 from nnunetv2_factorizer.network.memory import step_memory, training_step
 
@@ -52,7 +53,7 @@ class Configuration:
 
 FLAT = (1, [1, 2, 2], [1, 2, 2], 2)
 CONV = {"local_path": "depthwise"}
-HYBRID = CONV | {"convolution_stages": 2, "downsampling": "separable", "position_embedding": False}
+HYBRID = dict(FACTORIZER.variants["Hybrid"])
 KEPT = {"recompute": False}
 FOUR, FIVE = (32, 64, 128, 256), (32, 64, 128, 256, 512)
 CONFIGURATIONS = {

@@ -6,8 +6,8 @@
 
 Every training is nnU-Net's: its augmentation, sampling and loss, its validation of the whole images at the end. `run`
 leaves out what OUT holds already and resumes what was interrupted. The environment variables of nnU-Net must be set;
-data are planned and preprocessed on first use. One JSON file a training; one `run` at a
-time in a folder of nnU-Net's results.
+data are planned and preprocessed on first use. One JSON file a training; one
+`run` at a time in a folder of nnU-Net's results.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from benchmarks.learning.data import DATA, prepare
 from benchmarks.learning.methods import METHODS
 from benchmarks.learning.results import plot, print_tables
 from benchmarks.learning.training import ITERATIONS_PER_EPOCH, file_name, train
+from nnunetv2_factorizer.models.atomic import replacing
 
 Budget = tuple[str, int, int, int]
 """Data set, fold, iterations, seed."""
@@ -62,9 +63,8 @@ def run(out: Path, methods: Sequence[str], budgets: Sequence[Budget], jobs: int,
 def run_one(out: Path, method: str, budget: Budget) -> None:
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     result = train(method, *budget)
-    path = result_file(out, method, budget)
-    path.with_suffix(".part").write_text(json.dumps(result, indent=1), encoding="utf-8")
-    path.with_suffix(".part").replace(path)
+    with replacing(str(result_file(out, method, budget))) as unfinished:
+        Path(unfinished).write_text(json.dumps(result, indent=1), encoding="utf-8")
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from nnunetv2_factorizer.families import FACTORIZER
 from nnunetv2_factorizer.network import Factorizer
+from nnunetv2_factorizer.network.convolution import SLOPE, separable_downsampling
 from nnunetv2_factorizer.training import MuonRecipe
 from nnunetv2_factorizer.training.optimizers import Muon, muon_groups
 
@@ -29,8 +30,8 @@ class Residual(nn.Module):
         for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
             y = norm(conv(y))
             if i < len(self.convs) - 1:
-                y = functional.leaky_relu(y, 0.01)
-        return functional.leaky_relu(x + y, 0.01)
+                y = functional.leaky_relu(y, SLOPE)
+        return functional.leaky_relu(x + y, SLOPE)
 
 
 class Normalised(nn.Module):
@@ -41,7 +42,7 @@ class Normalised(nn.Module):
         self.local_path, self.norm = local_path, nn.InstanceNorm3d(channels, affine=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.leaky_relu(self.norm(self.local_path(x)), 0.01)
+        return functional.leaky_relu(self.norm(self.local_path(x)), SLOPE)
 
 
 def dense(stages: int, number: int) -> Callable[[Factorizer], None]:
@@ -63,11 +64,10 @@ def normalised(network: Any) -> None:
 
 
 def separable(network: Any) -> None:
-    """Overlapping downsampling: depthwise over 3 voxels an axis, then pointwise."""
+    """Overlapping downsampling, also where convolutions are below."""
     for i, conv in enumerate(network.encoder.downsamplings):
-        low, high, stride = conv.out_channels, conv.in_channels, conv.stride
-        depthwise = nn.Conv3d(high, high, 3, stride=stride, padding=1, groups=high)
-        network.encoder.downsamplings[i] = nn.Sequential(depthwise, nn.Conv3d(high, low, 1))
+        layer = separable_downsampling(nn.Conv3d, conv.in_channels, conv.out_channels, conv.stride)
+        network.encoder.downsamplings[i] = layer
 
 
 def both(*changes: Callable[[Factorizer], None]) -> Callable[[Factorizer], None]:

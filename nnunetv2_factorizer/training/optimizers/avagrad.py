@@ -39,10 +39,7 @@ class AvaGrad(Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Moves all parameters that have a gradient."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = None if closure is None else torch.enable_grad()(closure)()
         moves = [self._update_means(group) for group in self.param_groups]
         etas = [eta for move in moves for eta in move.etas]
         if etas:
