@@ -30,6 +30,7 @@ FEATURES = (32, 64, 128, 256, 512)
 FACTORIZERS = {
     **FACTORIZER.variants,
     "Swin, not recomputed": {**FACTORIZER.variants["Swin"], "recompute": False},
+    "Hybrid, not recomputed": {**FACTORIZER.variants["Hybrid"], "recompute": False},
 }
 
 

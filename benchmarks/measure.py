@@ -1,5 +1,7 @@
 """How everything here is measured: candidates take turns, medians, and the peak of memory in a process of its own."""
 
+import ctypes
+import gc
 import json
 import platform
 import statistics
@@ -14,6 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from nnunetv2_factorizer.network.memory import bytes_kept
+
+M_MMAP_THRESHOLD = -3
+"""Of `mallopt` in malloc.h."""
 
 
 def device() -> torch.device:
@@ -51,11 +56,11 @@ def forward(network: nn.Module, x: Tensor) -> None:
 
 
 def step(network: nn.Module, x: Tensor) -> None:
-    """One forward and backward pass with a loss on every output."""
-    network.zero_grad(set_to_none=True)
+    """One forward and backward pass with a loss on every output; the gradients are let go at its end."""
     with torch.autocast(x.device.type, torch.float16, enabled=x.device.type == "cuda"):
         loss = torch.stack([output.float().square().mean() for output in network(x)]).sum()
     loss.backward()
+    network.zero_grad(set_to_none=True)
 
 
 def mib_kept(network: nn.Module, x: Tensor) -> float:
@@ -64,9 +69,16 @@ def mib_kept(network: nn.Module, x: Tensor) -> float:
 
 
 def peak_mib(run: Callable[[], object]) -> float:
-    """Peak of memory while `run` runs, above what was held before. Call it once a process."""
+    """Peak of memory while `run` runs for the second time, above what was held before. Call it once a process.
+
+    The first time libraries are loaded: PyTorch's compiler alone, which its custom operators and nnU-Net import, takes
+    more than 150 MiB.
+    """
+    if not torch.cuda.is_available():  # the C library gives freed memory back at once, or its caches are measured, too
+        ctypes.CDLL("libc.so.6").mallopt(M_MMAP_THRESHOLD, 2**16)
+    run()
+    gc.collect()
     if torch.cuda.is_available():
-        run()  # compiles
         torch.cuda.reset_peak_memory_stats()
         allocated = torch.cuda.memory_allocated()
         run()

@@ -7,10 +7,8 @@ steps with AdamW, each in a process of its own (resident memory on a CPU, `max_m
 """
 
 import argparse
-import ctypes
-import gc
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -20,9 +18,6 @@ from benchmarks.measure import device, in_own_process, machine, mib_kept, peak_m
 from nnunetv2_factorizer.families import FACTORIZER
 from nnunetv2_factorizer.network import Factorizer
 from nnunetv2_factorizer.network.memory import step_memory, training_step
-
-M_MMAP_THRESHOLD = -3
-"""Of `mallopt` in malloc.h."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +79,6 @@ CONFIGURATIONS = {
 
 def measure(configuration: Configuration) -> tuple[float, float]:
     """MiB kept and MiB at the peak of a step, in this process."""
-    if device().type == "cpu":
-        ctypes.CDLL("libc.so.6").mallopt(M_MMAP_THRESHOLD, 2**16)  # the C library gives freed memory back at once
-    small = replace(configuration, patch_size=(16,) * len(configuration.patch_size), batch_size=1)
-    _two_steps(small)  # loads the libraries
-    gc.collect()
     peak = peak_mib(lambda: _two_steps(configuration))
     network, x = _make(configuration)
     enabled = configuration.dtype != torch.float32
