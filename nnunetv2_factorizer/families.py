@@ -131,7 +131,7 @@ PAPER = {
 
 FACTORIZER = Family(
     class_name="nnunetv2_factorizer.network.Factorizer",
-    reads=("n_stages", "features_per_stage", "conv_op", "strides"),
+    reads=("n_stages", "features_per_stage", "conv_op", "kernel_sizes", "strides"),
     from_plan=windows_and_heads,
     takes_patch_size=True,
     variants={

@@ -59,6 +59,8 @@ class Factorizer(nn.Module):
             network; per stage.
         convolution_stages: so many of the highest resolutions have residual dense convolutions in place of Factorizer
             blocks (ours); the lowest has them never.
+        kernel_sizes: of these convolutions, in voxels, per stage; an entry of the list may have one number an axis,
+            such as nnU-Net's `[1, 3, 3]` where slices are thick.
         downsampling: `"patch"`, the paper's convolution as wide as its stride, or `"separable"`, a depthwise one over 3
             voxels an axis and a pointwise one (ours), which leads to Factorizer blocks only.
         deep_supervision: return the logits of each decoder stage, highest resolution first, in place of one tensor.
@@ -99,6 +101,7 @@ class Factorizer(nn.Module):
         nmf: bool | Sequence[bool] = True,
         local_path: str | Sequence[str] = "none",
         convolution_stages: int = 0,
+        kernel_sizes: int | Sequence[int | Sequence[int]] = 3,
         downsampling: str = "patch",
         deep_supervision: bool = False,
         recompute: bool | Sequence[bool] = True,
@@ -132,12 +135,14 @@ class Factorizer(nn.Module):
         }
         columns = {name: per_stage(name, value, n_stages) for name, value in choices.items()}
         windows = [per_axis("window_size", w, num_axes) for w in per_stage("window_size", window_size, n_stages)]
+        kernels = [per_axis("kernel_sizes", k, num_axes) for k in per_stage("kernel_sizes", kernel_sizes, n_stages)]
         sizes = stage_sizes(patch_size, parsed_strides)
         stages = [
             BlockSettings(
                 conv_op=conv,
                 window=windows[i],
                 size=sizes[i],
+                kernel=kernels[i],
                 convolution=i < min(convolution_stages, n_stages - 1),
                 **{k: v[i] for k, v in columns.items()},
             )

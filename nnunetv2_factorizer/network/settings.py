@@ -46,13 +46,18 @@ class BlockSettings:
     local_path: str
     convolution: bool = False
     """Dense convolutions in place of Factorizer blocks."""
+    kernel: tuple[int, ...]
+    """Of these convolutions, in voxels an axis."""
     recompute: bool = True
 
     def __post_init__(self) -> None:
         for name, number in (("features_per_stage", self.channels), ("head_dim", self.head_dim)):
             check_count(name, number)
-        for number in self.window:
-            check_count("window_size", number)
+        for name, numbers in (("window_size", self.window), ("kernel_sizes", self.kernel)):
+            for number in numbers:
+                check_count(name, number)
+        if any(number % 2 == 0 for number in self.kernel):
+            raise ValueError(f"kernel_sizes must be odd, so that a convolution keeps the size, got {self.kernel}.")
         if self.mlp_ratio < 0:
             raise ValueError(f"mlp_ratio must be 0 (no MLP) or positive, got {self.mlp_ratio}.")
         check_choice("matricize", self.matricize, MATRICIZE)

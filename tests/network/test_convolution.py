@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nnunetv2_factorizer.network import Factorizer
-from nnunetv2_factorizer.network.convolution import ConvolutionBlock, separable_downsampling
+from nnunetv2_factorizer.network.convolution import ConvolutionBlock, InstanceNorm, separable_downsampling
 from nnunetv2_factorizer.network.settings import BlockSettings
 
 CONVS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -21,10 +21,11 @@ def make(num_axes: int, **kwargs: Any) -> Factorizer:
     )  # fmt: skip
 
 
-def test_a_block_is_its_formula() -> None:
+@pytest.mark.parametrize("kernel", [(3, 3), (1, 3)])
+def test_a_block_is_its_formula(kernel: tuple[int, int]) -> None:
     settings = BlockSettings(
         channels=6, conv_op=nn.Conv2d, matricize="swin", size=None, window=(4, 4), head_dim=2, rank=1, num_iters=5,
-        solver="hals", mlp_ratio=2, dropout=0.0, nmf=True, local_path="none", convolution=True,
+        solver="hals", mlp_ratio=2, dropout=0.0, nmf=True, local_path="none", convolution=True, kernel=kernel,
     )  # fmt: skip
     block = ConvolutionBlock(settings)
     for norm in (block.norm1, block.norm2):
@@ -32,7 +33,8 @@ def test_a_block_is_its_formula() -> None:
         nn.init.normal_(norm.bias)
 
     def half(x: Tensor, conv: nn.Module, norm: nn.Module) -> Tensor:
-        y = functional.conv2d(x, conv.weight, padding=1)
+        assert conv.weight.shape == (6, 6, *kernel)
+        y = functional.conv2d(x, conv.weight, padding="same")
         return functional.instance_norm(y) * norm.weight[:, None, None] + norm.bias[:, None, None]
 
     def relu(x: Tensor) -> Tensor:
@@ -41,6 +43,25 @@ def test_a_block_is_its_formula() -> None:
     x = torch.randn(3, 6, 9, 7)
     expected = relu(x + half(relu(half(x, block.conv1, block.norm1)), block.conv2, block.norm2))
     torch.testing.assert_close(block(x), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("num_axes", [1, 2, 3])
+def test_training_and_inference_normalise_as_nnunets_instance_norm(num_axes: int) -> None:
+    ours, x = InstanceNorm(5), 3 * torch.randn(2, 5, *[6] * num_axes) + 1
+    theirs = {1: nn.InstanceNorm1d, 2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}[num_axes](5, affine=True)
+    with torch.no_grad():
+        for name, parameter in theirs.named_parameters():
+            parameter.copy_(nn.init.normal_(ours.get_parameter(name)))
+    inputs = x.clone().requires_grad_(), x.clone().requires_grad_()
+    outputs = ours(inputs[0]), theirs(inputs[1])
+    torch.testing.assert_close(outputs[0], outputs[1], rtol=1e-4, atol=1e-5)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(x), outputs[1], rtol=1e-4, atol=1e-5)
+    for output in outputs:
+        output.square().sum().backward()
+    torch.testing.assert_close(inputs[0].grad, inputs[1].grad, rtol=1e-4, atol=1e-4)
+    for name, parameter in ours.named_parameters():
+        torch.testing.assert_close(parameter.grad, theirs.get_parameter(name).grad, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("stride", [(2, 2, 2), (1, 2, 2), (1, 1, 2)])
@@ -77,6 +98,26 @@ def test_blocks_are_counted_as_elsewhere() -> None:
 def test_the_lowest_resolution_factorizes_however_few_there_are() -> None:
     network = Factorizer(1, 2, 2, 8, nn.Conv2d, 2, convolution_stages=2, position_embedding=False)
     assert list(network.blocks) == ["encoder.stages.1.0"]
+
+
+def test_convolutions_do_not_reach_across_thick_slices_where_the_plans_say_so() -> None:
+    network = make(3, kernel_sizes=[[1, 3, 3], [3, 3, 3], [3, 3, 3]])
+    shapes = [network.encoder.stages[i][0].conv1.weight.shape[2:] for i in (0, 1)]
+    shapes += [network.decoder.stages[i][0].conv2.weight.shape[2:] for i in (0, 1)]
+    assert shapes == [(1, 3, 3), (3, 3, 3), (3, 3, 3), (1, 3, 3)]
+
+
+@pytest.mark.parametrize(
+    ("kernel_sizes", "message"),
+    [
+        (2, r"kernel_sizes must be odd, so that a convolution keeps the size, got \(2, 2\)"),
+        (0, "kernel_sizes must be a whole number of at least 1, got 0"),
+        ([3, 3], r"kernel_sizes must be one value or a list of 3, one a stage, got \[3, 3\]"),
+    ],
+)
+def test_refuses_other_kernels(kernel_sizes: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(2, kernel_sizes=kernel_sizes)
 
 
 def test_refuses_a_negative_number_of_stages() -> None:

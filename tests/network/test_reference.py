@@ -33,7 +33,7 @@ def test_block(matricize: str, load_reference: LoadReference) -> None:
     settings = BlockSettings(
         channels=channels, conv_op=nn.Conv3d, matricize=matricize, size=tuple(size),
         window=tuple(min(8, s) for s in size), head_dim=8, rank=1, num_iters=5, solver="hals", mlp_ratio=2,
-        dropout=0.0, nmf=True, local_path="none",
+        dropout=0.0, nmf=True, local_path="none", kernel=(3, 3, 3),
     )  # fmt: skip
     block = FactorizerBlock(settings)
     load_reference_state_dict(block, part(data, "state/"))

@@ -48,7 +48,7 @@ def test_a_trainer_with_its_own_arguments_does_not_blame_those_of_the_plans(
     trainer = make_trainer(nnUNetTrainerWrong, tmp_path, monkeypatch)
     expected = (
         r"rank must be a whole number from 1 to 4.*, got 99.*\nMend nnUNetTrainerWrong, which takes n_stages, "
-        r"features_per_stage, conv_op, strides, patch and spacing from arch_kwargs of 3d_fullres in "
+        r"features_per_stage, conv_op, kernel_sizes, strides, patch and spacing from arch_kwargs of 3d_fullres in "
     )
     with pytest.raises(UserError, match=expected):
         trainer.initialize()
