@@ -124,3 +124,15 @@ def test_avagrads_schedule_is_nnunets_over_its_own_length(tmp_path: Path, monkey
     trainer.current_epoch = 5
     trainer.on_train_epoch_start()
     assert trainer.optimizer.param_groups[0]["lr"] == pytest.approx(10 * 0.5**0.9)
+
+
+def test_avagrad_says_how_often_gradients_were_clipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = trainer_of("avagrad", "PlainConvUNet", tmp_path, monkeypatch)
+    trainer.on_train_epoch_start()
+    loss, results = trainer.loss, []
+    for factor, batch in zip((1e-3, 1e4, 1e-3, 1e-3), batches(4), strict=True):
+        trainer.loss = lambda output, target, factor=factor: factor * loss(output, target)
+        results.append(trainer.train_step(batch))
+    trainer.on_train_epoch_end(results)
+    (log,) = Path(trainer.output_folder).glob("training_log_*.txt")
+    assert "gradients clipped in 25% of the iterations" in log.read_text()
