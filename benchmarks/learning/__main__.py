@@ -6,8 +6,7 @@
 
 Every training is nnU-Net's: its augmentation, sampling and loss, its validation of the whole images at the end. `run`
 leaves out what OUT holds already and resumes what was interrupted. The environment variables of nnU-Net must be set;
-data are planned and preprocessed on first use. One JSON file a training; one
-`run` at a time in a folder of nnU-Net's results.
+data are planned and preprocessed on first use. One JSON file a training.
 """
 
 import argparse

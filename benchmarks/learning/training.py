@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 from nnunetv2.paths import nnUNet_preprocessed
 
 from benchmarks.learning.data import DATA, prepare
@@ -63,8 +64,18 @@ class Measured(ClassAttributes):
 
 
 def train(method: str, data: str, fold: int, iterations: int, seed: int) -> dict[str, Any]:
-    """Trains and validates in this process; everything that the benchmark keeps of it."""
+    """Trains and validates in this process; everything that the benchmark keeps of it.
+
+    Raises:
+        filelock.Timeout: another process is at the same training.
+    """
     trainer = make_trainer(method, data, fold, iterations, seed)
+    folder = Path(trainer.output_folder)
+    with FileLock(folder / "training.lock", timeout=0):
+        return _train(trainer, method, data, fold, iterations, seed)
+
+
+def _train(trainer: Any, method: str, data: str, fold: int, iterations: int, seed: int) -> dict[str, Any]:
     folder = Path(trainer.output_folder)
     if (folder / "checkpoint_final.pth").is_file():  # interrupted in the validation
         trainer.load_checkpoint(str(folder / "checkpoint_final.pth"))

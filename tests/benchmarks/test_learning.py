@@ -17,7 +17,7 @@ from nnunetv2_factorizer.network import Factorizer
 
 ARGUMENTS = {
     "n_stages": 4,
-    "features_per_stage": [8, 16, 32, 64],
+    "features_per_stage": [16, 16, 32, 32],
     "conv_op": "torch.nn.Conv3d",
     "strides": [1, 2, 2, 2],
 }
