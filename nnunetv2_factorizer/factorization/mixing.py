@@ -6,7 +6,8 @@ stacked, and only the volume is kept for the backward pass. On a GPU, fused kern
 operator of `torch.library`, one node for `torch.compile` and `torch.export`; an exported program needs this package.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import reduce
 from math import prod
 from typing import Any, NoReturn
 
@@ -16,7 +17,7 @@ from torch import Tensor
 from nnunetv2_factorizer.factorization import kernels
 from nnunetv2_factorizer.factorization.matricize import check_channels
 from nnunetv2_factorizer.factorization.precision import full_precision, without_autocast
-from nnunetv2_factorizer.factorization.rank_one import gradient, projection, summarise
+from nnunetv2_factorizer.factorization.rank_one import gradient, gram, of_channels, projection, size_of_heads, start
 from nnunetv2_factorizer.factorization.windows import WindowChunk, window_chunks
 from nnunetv2_factorizer.factorization.working_set import WINDOW_NUMBERS, numbers_in_chunk, row_chunks
 
@@ -51,7 +52,8 @@ def mix(x: Tensor, v0: Tensor, *, head_dim: int, window: Sequence[int], shifted:
 
 
 def _mix_rows(x: Tensor, v0: Tensor, head_dim: int, window: list[int], shifted: bool, num_iters: int) -> Tensor:
-    """On a contiguous `(B, *S, C)`."""
+    """On `(B, *S, C)`, contiguous or copied."""
+    x = x.contiguous()
     out = torch.empty_like(x)
     v0 = v0.to(torch.promote_types(x.dtype, torch.float32))
     with without_autocast(x):
@@ -61,15 +63,19 @@ def _mix_rows(x: Tensor, v0: Tensor, head_dim: int, window: list[int], shifted: 
             return out
         for chunk in _chunks(x, window, shifted):
             y = _cut(chunk, x, window, head_dim).relu_()
-            p = projection(*summarise(y, v0, head_dim), num_iters)
-            _join(chunk, y @ p.div_(1 + shifted), out, window)
+            a = start(y, v0, head_dim)
+            size = size_of_heads(a)
+            of_channel = of_channels(size, head_dim)
+            p = projection(gram(y.div_(of_channel), head_dim), a / size, num_iters)
+            _join(chunk, y @ p.mul_(of_channel / (1 + shifted)), out, window)
     return out
 
 
 def _mix_rows_backward(
     grad: Tensor, x: Tensor, v0: Tensor, head_dim: int, window: list[int], shifted: bool, num_iters: int
 ) -> Tensor:
-    """The gradient with respect to `x` `(B, *S, C)`."""
+    """The gradient with respect to `x` `(B, *S, C)`, both contiguous or copied."""
+    grad, x = grad.contiguous(), x.contiguous()
     dx = torch.empty_like(x)
     v0 = v0.to(torch.promote_types(x.dtype, torch.float32))
     with without_autocast(x):
@@ -80,8 +86,11 @@ def _mix_rows_backward(
             return dx
         for chunk in _chunks(x, window, shifted):
             y = _cut(chunk, x, window, head_dim).relu_()
+            a = start(y, v0, head_dim)
+            size = size_of_heads(a)
+            y.div_(of_channels(size, head_dim))
             g = _cut(chunk, grad, window, head_dim).div_(1 + shifted)
-            parts = gradient(y.mT @ g, *summarise(y, v0, head_dim), num_iters)
+            parts = gradient(y.mT @ g, gram(y, head_dim), a / size, num_iters)
             _join(chunk, _input_gradient(g, y, v0, *parts), dx, window)
     return dx
 
@@ -105,7 +114,7 @@ def _mix_cuda(x: Tensor, v0: Tensor, head_dim: int, window: list[int], shifted: 
         return _mix_rows(x, v0, head_dim, window, shifted, num_iters)
     from nnunetv2_factorizer.factorization.kernels.windows import mix_windows
 
-    return mix_windows(x, v0, head_dim, window, shifted, num_iters)
+    return mix_windows(x.contiguous(), v0, head_dim, window, shifted, num_iters)
 
 
 @_mix_backward.register_kernel("cuda")
@@ -116,29 +125,42 @@ def _mix_backward_cuda(
         return _mix_rows_backward(grad, x, v0, head_dim, window, shifted, num_iters)
     from nnunetv2_factorizer.factorization.kernels.windows import mix_windows_backward
 
-    return mix_windows_backward(grad, x, v0, head_dim, window, shifted, num_iters)
+    return mix_windows_backward(grad.contiguous(), x.contiguous(), v0, head_dim, window, shifted, num_iters)
 
 
 def _mix_one_window(x: Tensor, v0: Tensor, head_dim: int, num_iters: int, out: Tensor) -> None:
-    """One matrix a head over a whole image `(N, C)`: it is read twice, a chunk of voxels at a time."""
-    p = projection(*_summarise_chunks(x, v0, head_dim), num_iters)
-    for s in row_chunks(x, WINDOW_NUMBERS):
+    """One matrix a head over a whole image `(N, C)`: `K` and `a` are the sums of those of chunks of voxels."""
+    a, size = _start_of_image(x, v0, head_dim)
+    chunks = row_chunks(x, WINDOW_NUMBERS)
+    k = _sum(gram(full_precision(x[s]).relu().div_(size), head_dim) for s in chunks)
+    p = projection(k, a, num_iters)
+    for s in chunks:
         out[s] = full_precision(x[s]).relu() @ p
 
 
 def _mix_one_window_backward(grad: Tensor, x: Tensor, v0: Tensor, head_dim: int, num_iters: int, dx: Tensor) -> None:
-    cross = sum(full_precision(x[s]).relu().mT @ full_precision(grad[s]) for s in row_chunks(x, WINDOW_NUMBERS))
-    assert isinstance(cross, Tensor)
-    parts = gradient(cross, *_summarise_chunks(x, v0, head_dim), num_iters)
-    for s in row_chunks(x, WINDOW_NUMBERS):
-        dx[s] = _input_gradient(full_precision(grad[s]), full_precision(x[s]).relu(), v0[s], *parts)
+    a, size = _start_of_image(x, v0, head_dim)
+    chunks = row_chunks(x, WINDOW_NUMBERS)
+
+    def scaled(s: slice) -> Tensor:
+        return full_precision(x[s]).relu().div_(size)
+
+    k = _sum(gram(scaled(s), head_dim) for s in chunks)
+    cross = _sum(scaled(s).mT @ full_precision(grad[s]) for s in chunks)
+    parts = gradient(cross, k, a, num_iters)
+    for s in chunks:
+        dx[s] = _input_gradient(full_precision(grad[s]), scaled(s), v0[s], *parts)
 
 
-def _summarise_chunks(x: Tensor, v0: Tensor, head_dim: int) -> tuple[Tensor, Tensor]:
-    """`K` and `a` of all chunks are the sums of theirs."""
-    parts = [summarise(full_precision(x[s]).relu(), v0[s], head_dim) for s in row_chunks(x, WINDOW_NUMBERS)]
-    k, a = zip(*parts, strict=True)
-    return torch.stack(k).sum(0), torch.stack(a).sum(0)
+def _start_of_image(x: Tensor, v0: Tensor, head_dim: int) -> tuple[Tensor, Tensor]:
+    """`a` divided by the size of the heads, and that size `(1, C)`."""
+    a = _sum(start(full_precision(x[s]).relu(), v0[s], head_dim) for s in row_chunks(x, WINDOW_NUMBERS))
+    size = size_of_heads(a)
+    return a / size, of_channels(size, head_dim)
+
+
+def _sum(tensors: Iterable[Tensor]) -> Tensor:
+    return reduce(torch.add, tensors)
 
 
 def _input_gradient(grad: Tensor, y: Tensor, v0: Tensor, p: Tensor, d: Tensor, da: Tensor) -> Tensor:
@@ -190,12 +212,12 @@ def _group(channels: int, head_dim: int) -> int:
 
 @_mix.register_fake
 def _mix_fake(x: Tensor, *_: Any) -> Tensor:
-    return torch.empty_like(x)
+    return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
 @_mix_backward.register_fake
 def _mix_backward_fake(grad: Tensor, x: Tensor, *_: Any) -> Tensor:
-    return torch.empty_like(x)
+    return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -204,7 +226,7 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _vjp(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None, None]:
-    return _mix_backward(grad.contiguous(), *ctx.saved_tensors, *ctx.settings), None, None, None, None, None
+    return _mix_backward(grad, *ctx.saved_tensors, *ctx.settings), None, None, None, None, None
 
 
 def _refuse(ctx: Any, grad: Tensor) -> NoReturn:

@@ -7,6 +7,10 @@ output is `u (u^T X)`. For the backward pass `X` alone is kept.
 The functions here work on several heads at once: `y` `(..., N, C)` holds `X^T` of `H = C / E` heads side by side, which
 is how a channels-last volume lies in memory. One product over the `C` channels of a few heads, of which only the blocks
 of each head are used, is faster than many thin ones: `K` and `u u^T` become block-diagonal `C x C` matrices.
+
+`K` holds squares, and float32 has no room for those of numbers below 1e-19 or above 1e18. `u` does not change if `X` is
+divided by a number, nor does the gradient: so each head is divided by one of about its own size, a power of two, which
+rounds nothing.
 """
 
 from typing import Any
@@ -35,13 +39,29 @@ def rank_one(x: Tensor, v0: Tensor, num_iters: int) -> Tensor:
     return output.mT
 
 
-def summarise(y: Tensor, v0: Tensor, head_dim: int) -> tuple[Tensor, Tensor]:
-    """`K` `(..., H, E, E)` and `a` `(..., H, E)`, all that the power iteration needs to know of `y` `(..., N, C)`."""
-    return _head_blocks(y.mT @ y, head_dim), (v0.mT @ y).squeeze(-2).unflatten(-1, (-1, head_dim))
+def start(y: Tensor, v0: Tensor, head_dim: int) -> Tensor:
+    """`a = X v0` `(..., H, E)` of each head of `y` `(..., N, C)`."""
+    return (v0.mT @ y).squeeze(-2).unflatten(-1, (-1, head_dim))
+
+
+def size_of_heads(a: Tensor) -> Tensor:
+    """`(..., H, 1)`: what to divide each head by, a power of two near the largest entry of its `a`."""
+    largest = a.amax(-1, keepdim=True)
+    return torch.ldexp(torch.ones_like(largest), torch.frexp(largest).exponent)  # 1 where a head is all zero
+
+
+def of_channels(of_heads: Tensor, head_dim: int) -> Tensor:
+    """`(..., 1, C)` from a number for each head `(..., H, 1)`."""
+    return of_heads.expand(*of_heads.shape[:-1], head_dim).flatten(-2).unsqueeze(-2)
+
+
+def gram(y: Tensor, head_dim: int) -> Tensor:
+    """`K = X X^T` `(..., H, E, E)` of each head of `y` `(..., N, C)`."""
+    return _head_blocks(y.mT @ y, head_dim)
 
 
 def projection(k: Tensor, a: Tensor, num_iters: int) -> Tensor:
-    """`u u^T` of every head as one block-diagonal matrix `(..., C, C)`: the output is `y` times this."""
+    """`u u^T` of every head as one block-diagonal matrix `(..., C, C)`: the output is `X^T` times this."""
     u = _power_iteration(k, a, num_iters)[0][-1]
     return _block_diagonal(u.unsqueeze(-1) * u.unsqueeze(-2))
 
@@ -54,8 +74,8 @@ def gradient(cross: Tensor, k: Tensor, a: Tensor, num_iters: int) -> tuple[Tenso
 
     Args:
         cross: `Y^T G`, `(..., C, C)`.
-        k: as `summarise` gave it.
-        a: as `summarise` gave it.
+        k: `K`, `(..., H, E, E)`.
+        a: `(..., H, E)`.
         num_iters: T.
 
     Returns:
@@ -82,14 +102,19 @@ class _RankOne(torch.autograd.Function):
     def forward(ctx: Any, y: Tensor, v0: Tensor, num_iters: int) -> Tensor:
         ctx.num_iters = num_iters
         ctx.save_for_backward(y, v0)
-        return y @ projection(*summarise(y, v0, y.shape[-1]), num_iters)
+        a = start(y, v0, y.shape[-1])
+        size = size_of_heads(a)
+        return y @ projection(gram(y / size, y.shape[-1]), a / size, num_iters)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         # torch.compile would trace this under the autocast of the forward pass, in which K overflows.
         with without_autocast(grad):
             y, v0 = ctx.saved_tensors
-            p, d, da = gradient(y.mT @ grad, *summarise(y, v0, y.shape[-1]), ctx.num_iters)
+            a = start(y, v0, y.shape[-1])
+            size = size_of_heads(a)
+            y = y / size
+            p, d, da = gradient(y.mT @ grad, gram(y, y.shape[-1]), a / size, ctx.num_iters)
             return grad @ p + y @ d + v0 * da.unsqueeze(-2), None, None
 
 

@@ -65,6 +65,31 @@ def test_accumulates_in_float32() -> None:
     assert relative_error(y, torch.ops.nnunetv2_factorizer.mix(x, settings[0].cpu(), *settings[1:])) < 1e-2
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("exponent", [-100, -46, 33, 60])  # 1e-30 to 1e18
+def test_a_multiple_of_the_volume_gives_that_of_the_output_and_the_same_gradient(
+    exponent: int, dtype: torch.dtype
+) -> None:
+    x, grad = torch.randn(2, 1, 6, 7, 8).to(device=DEVICE, dtype=dtype)
+    x[:, :4, :4] = 0
+    settings = (torch.rand(16, 1, device=DEVICE), 4, [4, 4], True, 5)
+    scaled = x * 2.0**exponent
+    y, expected = mix_windows(scaled, *settings), mix_windows(x, *settings) * 2.0**exponent
+    torch.testing.assert_close(y, expected, rtol=0, atol=1e-37)  # rounded where float32 ends only
+    assert torch.equal(mix_windows_backward(grad, scaled, *settings), mix_windows_backward(grad, x, *settings))
+
+
+@pytest.mark.parametrize("layout", ["x", "grad", "both"])
+def test_kernels_are_given_contiguous_volumes(layout: str) -> None:
+    x, grad = torch.randn(2, 1, 6, 7, 8, device=DEVICE)
+    settings = (torch.rand(16, 1, device=DEVICE), 4, [4, 4], True, 5)
+    permuted = [t.permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1) for t in (x, grad)]
+    given_x, given_grad = permuted[0] if layout != "grad" else x, permuted[1] if layout != "x" else grad
+    assert torch.equal(mixing._mix_cuda(given_x, *settings), mix_windows(x, *settings))
+    dx = mixing._mix_backward_cuda(given_grad, given_x, *settings)
+    assert torch.equal(dx, mix_windows_backward(grad, x, *settings))
+
+
 @pytest.mark.parametrize(
     ("dtype", "head_dim", "window", "expected"),
     [

@@ -119,11 +119,68 @@ def test_an_empty_volume_gives_zero_and_finite_gradients(kind: str) -> None:
         assert torch.isfinite(grad).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("exponent", [-100, -46, -30, 33, 60])  # 1e-30 to 1e18
+def test_a_multiple_of_the_volume_gives_that_of_the_output_and_the_same_gradient(
+    exponent: int, kind: str, dtype: torch.dtype
+) -> None:
+    window = (8, 9) if kind == "global" else (4, 4)
+    (x, grad), v0 = torch.randn(2, 1, 8, 8, 9).to(dtype), torch.rand(prod(window), 1)
+    x[:, :4, :4] = 0
+
+    def both_directions(x: Tensor) -> tuple[Tensor, Tensor]:
+        leaf = x.detach().requires_grad_()
+        y = mix(leaf, v0, head_dim=4, window=window, shifted=kind == "swin", num_iters=5)
+        return (y, *torch.autograd.grad(y, leaf, grad))
+
+    y, dx = both_directions(x)
+    scaled_y, scaled_dx = both_directions(x * 2.0**exponent)
+    torch.testing.assert_close(scaled_y, y * 2.0**exponent, rtol=0, atol=1e-37)  # rounded where float32 ends only
+    assert torch.equal(scaled_dx, dx)
+    assert y.count_nonzero() > 0
+
+
+@pytest.mark.parametrize("exponent", [-100, 60])
+def test_the_layer_does_not_mind_the_size_of_its_numbers(exponent: int) -> None:
+    nmf, x = NMF((4, 16)), torch.rand(2, 4, 16)
+    results = []
+    for factor in (1.0, 2.0**exponent):
+        leaf = (factor * x).requires_grad_()
+        y = nmf(leaf)
+        results.append((y / factor, *torch.autograd.grad(y.sum(), leaf)))
+    torch.testing.assert_close(results[1], results[0], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("window", [(4, 4, 4), (6, 5, 4)])  # the second is the whole image
+def test_operator_takes_any_memory_layout(window: tuple[int, ...], compiled: bool) -> None:
+    shape = (2, 6, 5, 4, 8)
+    settings = (torch.rand(prod(window), 1), 4, list(window), False, 3)
+    x, grad = torch.randn(2, *shape)
+
+    def both_directions(x: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
+        ops = torch.ops.nnunetv2_factorizer
+        return ops.mix(x, *settings), ops.mix_backward(grad, x, *settings)
+
+    expected = both_directions(x, grad)
+    function: Any = torch.compile(both_directions) if compiled else both_directions
+    for order in ((4, 0, 1, 2, 3), (3, 2, 1, 0, 4)):
+        back = [order.index(axis) for axis in range(5)]
+        x_permuted, grad_permuted = (t.permute(order).contiguous().permute(back) for t in (x, grad))
+        for given_x, given_grad in ((x_permuted, grad), (x, grad_permuted), (x_permuted, grad_permuted)):
+            actual = function(given_x, given_grad)
+            torch.testing.assert_close(actual, expected, rtol=0, atol=0)
+            assert all(t.is_contiguous() for t in actual)
+
+
 @pytest.mark.parametrize(("window", "shifted"), [((8, 6, 4), False), ((4, 4, 4), False), ((4, 4, 4), True)])
 def test_operator_is_what_it_is_registered_as(window: tuple[int, ...], shifted: bool) -> None:
     x = torch.randn(2, 8, 6, 4, 4, requires_grad=True)
-    arguments: tuple[Any, ...] = (x, torch.rand(prod(window), 1), 2, list(window), shifted, 3)
-    torch.library.opcheck(torch.ops.nnunetv2_factorizer.mix.default, arguments)
+    permuted = torch.randn(2, 4, 4, 6, 8).permute(0, 4, 3, 2, 1).requires_grad_()
+    for volume in (x, permuted):
+        arguments: tuple[Any, ...] = (volume, torch.rand(prod(window), 1), 2, list(window), shifted, 3)
+        torch.library.opcheck(torch.ops.nnunetv2_factorizer.mix.default, arguments)
 
 
 def test_keeps_the_volume_and_little_else() -> None:

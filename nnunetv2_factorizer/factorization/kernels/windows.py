@@ -98,6 +98,14 @@ def _along_columns(y, s):
 
 
 @triton.jit
+def _size_of_heads(y, v):
+    """As the function of this name in `rank_one.py`: `(HEADS,)`, the power of two is the exponent's bits alone."""
+    largest = tl.max(_along_columns(y, v), axis=1)
+    size = (largest.to(tl.int32, bitcast=True) & 0x7F800000).to(tl.float32, bitcast=True)
+    return tl.where(size > 0, size, 1.0)
+
+
+@triton.jit
 def _length(a, TINY):
     """`(HEADS,)`."""
     return tl.maximum(tl.sqrt(tl.sum(a * a, axis=1)), TINY)
@@ -115,12 +123,14 @@ def _forward_kernel(
     y = tl.where(y < 0, 0, y)  # lets NaN through, as PyTorch's ReLU does
     place = tl.arange(0, TILE_N)
     s = tl.load(v0 + place, mask=place < P0 * P1 * P2, other=0).to(tl.float32)[:, None]
+    size = _size_of_heads(y, s)
+    y = y / size[None, :, None]
     u = tl.zeros((HEADS, TILE_E), tl.float32)
     for _ in tl.static_range(T):
         a = _along_columns(y, s)
         u = a / _length(a, TINY)[:, None]
         s = _along_rows(y, u)
-    z = s[:, :, None] * u[None, :, :] * SCALE
+    z = (s * size[None, :])[:, :, None] * u[None, :, :] * SCALE
     if ADD:
         z += tl.load(out + offsets, mask=exists, other=0).to(tl.float32)
     tl.store(out + offsets, z.to(out.dtype.element_ty), mask=exists)
@@ -145,6 +155,7 @@ def _backward_kernel(
     g = tl.load(grad + offsets, mask=exists, other=0).to(tl.float32) * SCALE
     place = tl.arange(0, TILE_N)
     v = tl.load(v0 + place, mask=place < P0 * P1 * P2, other=0).to(tl.float32)[:, None]
+    y = y / _size_of_heads(y, v)[None, :, None]
 
     # The directions u_1 .. u_T and the lengths they had, step by step in the first axis.
     step = tl.arange(0, TILE_T)
