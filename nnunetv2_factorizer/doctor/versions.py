@@ -2,23 +2,26 @@
 
 import platform
 from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.util import find_spec
 
 import torch
 from packaging.requirements import Requirement
 
 from nnunetv2_factorizer import DISTRIBUTION
 from nnunetv2_factorizer.doctor.finding import Finding
+from nnunetv2_factorizer.factorization.kernels import trial
+from nnunetv2_factorizer.factorization.mixing import PLAIN
 
 
 def examine() -> list[Finding]:
-    """Python, this package, what it requires, GPU and Triton."""
+    """Python, this package, what it requires, GPU, Triton and our kernels in it."""
     findings = [
         Finding("python", "ok", platform.python_version()),
         Finding(DISTRIBUTION, "ok", version(DISTRIBUTION)),
     ]
     requirements = [Requirement(text) for text in requires(DISTRIBUTION) or []]
     findings += [_requirement(r) for r in requirements if r.marker is None or r.marker.evaluate({"extra": ""})]
-    return [*findings, _gpu(), _triton()]
+    return [*findings, _gpu(), _triton(), _kernels(torch.device("cuda"))]
 
 
 def _requirement(requirement: Requirement) -> Finding:
@@ -54,3 +57,19 @@ def _triton() -> Finding:
             return Finding("triton", "ok", "is not installed, and not needed without a GPU")
         what = "is not installed: PyTorch does the work of the fused kernels, more slowly"
         return Finding("triton", "warning", what, "pip install triton (it comes with PyTorch's CUDA builds on Linux)")
+
+
+def _kernels(device: torch.device) -> Finding:
+    if not torch.cuda.is_available():
+        return Finding("fused kernels", "ok", "not tried without a GPU")
+    if find_spec("triton") is None:
+        return Finding("fused kernels", "warning", "not tried without triton")
+    reason = trial.why_not(trial.usual_setting(device), PLAIN)
+    if reason is None:
+        return Finding("fused kernels", "ok", "run, and agree with PyTorch in fp16, forward and backward")
+    return Finding(
+        "fused kernels",
+        "warning",
+        f"PyTorch does their work, more slowly: {' '.join(reason.split())}",
+        "Triton needs a C compiler and the GPU's driver; its versions go with those of PyTorch: pip install torch",
+    )

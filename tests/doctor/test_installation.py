@@ -4,10 +4,12 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from nnunetv2_factorizer.doctor import folders, trainers, versions
 from nnunetv2_factorizer.doctor.finding import Finding
 from nnunetv2_factorizer.ext_trainer import VARIABLE, trainers_folder
+from nnunetv2_factorizer.factorization.kernels import trial
 
 SWIN = "nnUNetTrainerSwinFactorizer"
 
@@ -34,6 +36,26 @@ def test_a_requirement_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert by_name(versions.examine())["no-such-package-at-all"].what == (
         "is not installed; no-such-package-at-all>=3 is needed"
     )
+
+
+@pytest.mark.no_cover  # Triton's interpreter
+def test_the_fused_kernels_are_tried_where_there_is_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    windows = pytest.importorskip("nnunetv2_factorizer.factorization.kernels.windows", reason="Triton is not here")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.type == "cpu":
+        assert versions._kernels(device) == Finding("fused kernels", "ok", "not tried without a GPU")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(trial, "tried", {})
+    found = versions._kernels(device)
+    assert found == Finding("fused kernels", "ok", "run, and agree with PyTorch in fp16, forward and backward")
+
+    def mix_windows(*_: object) -> None:
+        raise RuntimeError("no C compiler\nfound")
+
+    monkeypatch.setattr(windows, "mix_windows", mix_windows)
+    found = versions._kernels(device)
+    assert found.status == "warning"
+    assert found.what == "PyTorch does their work, more slowly: no C compiler found"
 
 
 def test_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import torch
 pytest.importorskip("triton", reason="Triton comes with PyTorch's CUDA build for Linux only")
 
 from nnunetv2_factorizer.factorization import kernels, mixing
-from nnunetv2_factorizer.factorization.kernels import windows
+from nnunetv2_factorizer.factorization.kernels import trial, windows
 from nnunetv2_factorizer.factorization.kernels.windows import _launches, mix_windows, mix_windows_backward
 from tests.conftest import relative_error
 
@@ -45,7 +45,7 @@ def test_kernels_agree_with_the_cpu(
     settings = (torch.rand(prod(window), 1), head_dim, list(window), shifted, num_iters)
     on_device = (settings[0].to(DEVICE), *settings[1:])
     tolerance = 1e-5 if dtype == torch.float32 else 1e-2
-    assert kernels.usable(x.to(DEVICE), *settings[1:])
+    assert usable(x.to(DEVICE), *settings[1:])
     y = mixing._mix_cuda(x.to(DEVICE), *on_device).cpu()
     assert y.dtype == dtype
     assert relative_error(y, torch.ops.nnunetv2_factorizer.mix(x, *settings)) < tolerance
@@ -115,9 +115,9 @@ def test_what_does_not_fit_is_computed_all_the_same() -> None:
 @pytest.fixture
 def trials() -> Iterator[None]:
     """What was tried before is forgotten, and so is what a test tries."""
-    kernels.available.cache_clear()
+    trial.tried.clear()
     yield
-    kernels.available.cache_clear()
+    trial.tried.clear()
 
 
 def watch(
@@ -134,6 +134,10 @@ def watch(
 
     monkeypatch.setattr(windows, name, watched)
     return volumes
+
+
+def usable(x: torch.Tensor, *settings: Any) -> bool:
+    return trial.usable(x, *settings, mixing.PLAIN)
 
 
 def fallbacks(warnings: pytest.WarningsRecorder) -> list[str]:
@@ -157,6 +161,50 @@ def test_where_one_direction_fails_pytorch_does_both(
 
 
 @pytest.mark.usefixtures("trials")
+@pytest.mark.parametrize("name", ["mix_windows", "mix_windows_backward"])
+@pytest.mark.parametrize("factor", [1.01, torch.nan])
+def test_kernels_with_other_numbers_than_pytorch_are_not_used(
+    name: str, factor: float, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    works = getattr(windows, name)
+    monkeypatch.setattr(windows, name, lambda *arguments: factor * works(*arguments))
+    x = torch.randn(1, 6, 6, 4, device=DEVICE)
+    settings = (torch.rand(9, 1, device=DEVICE), 2, [3, 3], True, 5)
+    assert torch.equal(mixing._mix_cuda(x, *settings), mixing._mix_rows(x, *settings))
+    [text] = fallbacks(recwarn)
+    error = "1.0e-02" if factor == 1.01 else "nan"
+    assert "their numbers are not PyTorch's: relative errors" in text
+    assert error in text
+
+
+@pytest.mark.usefixtures("trials")
+def test_a_full_memory_is_no_reason_for_the_next_time(
+    monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    full, works = [True], windows.mix_windows
+
+    def mix_windows(*arguments: Any) -> torch.Tensor:
+        if full:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return works(*arguments)
+
+    monkeypatch.setattr(windows, "mix_windows", mix_windows)
+    x = torch.randn(1, 6, 6, 4, device=DEVICE)
+    assert not usable(x, 2, [3, 3], True, 5)
+    full.clear()
+    assert usable(x, 2, [3, 3], True, 5)
+    [text] = fallbacks(recwarn)
+    assert "(CUDA out of memory)" in text
+
+
+@pytest.mark.usefixtures("trials")
+def test_a_trial_leaves_the_random_numbers_as_they_are() -> None:
+    state = torch.get_rng_state()
+    assert usable(torch.zeros(1, 6, 6, 4, device=DEVICE), 2, [3, 3], True, 5)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.usefixtures("trials")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 @pytest.mark.parametrize(
     ("window", "head_dim", "channels"), [([8, 8, 8], 8, 32), ([8, 8, 8], 2, 4), ([4, 8], 3, 9), ([5], 1, 64)]
@@ -166,16 +214,16 @@ def test_what_is_tried_is_the_tile_of_the_real_thing(
 ) -> None:
     forward, backward = watch(monkeypatch, "mix_windows"), watch(monkeypatch, "mix_windows_backward")
     x = torch.zeros(2, *(3 * p for p in window), channels, dtype=dtype, device=DEVICE)
-    assert kernels.usable(x, head_dim, window, True, 5)
+    assert usable(x, head_dim, window, True, 5)
     v0 = torch.ones(prod(window), 1)
     sizes = ("P0", "P1", "P2", "E", "T", "HEADS", "TILE_N", "TILE_E", "TILE_T", "SCALE", "ADD", "num_warps")
     for [tried] in (forward, backward):
         assert (tried.dtype, tried.device) == (x.dtype, x.device)
-        assert tried.shape[1:-1] == tuple(window)
+        assert tried.shape[1:-1] == tuple(2 * p for p in window)
         launches = [_launches(volume, v0, head_dim, window, True, 5) for volume in (tried, x)]
         of_trial, of_volume = ([[launch[size] for size in sizes] for _, launch in pair] for pair in launches)
         assert of_trial == of_volume
-    assert kernels.usable(x, head_dim, window, True, 5)
+    assert usable(x, head_dim, window, True, 5)
     assert len(forward) == 1  # once is enough
 
 
@@ -183,13 +231,13 @@ def test_what_is_tried_is_the_tile_of_the_real_thing(
 def test_a_setting_that_fails_leaves_the_others_alone(
     monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
 ) -> None:
-    watch(monkeypatch, "mix_windows_backward", lambda x: x.dtype == torch.float16 and x.shape[1] == 4)
+    watch(monkeypatch, "mix_windows_backward", lambda x: x.dtype == torch.float16 and x.shape[1] == 8)
     half = torch.zeros(1, 8, 8, 4, device=DEVICE).half()
     for _ in range(2):
-        assert kernels.usable(half, 4, [2, 2], True, 5)
-        assert not kernels.usable(half, 4, [4, 4], True, 5)
-        assert not kernels.usable(half, 2, [4, 4], True, 5)
-        assert kernels.usable(half.float(), 4, [4, 4], True, 5)
+        assert usable(half, 4, [2, 2], True, 5)
+        assert not usable(half, 4, [4, 4], True, 5)
+        assert not usable(half, 2, [4, 4], True, 5)
+        assert usable(half.float(), 4, [4, 4], True, 5)
     assert len(fallbacks(recwarn)) == 2
 
 
@@ -212,12 +260,14 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from nnunetv2_factorizer.factorization.kernels import windows
+from nnunetv2_factorizer.factorization.kernels import trial, windows
 
 x = torch.zeros(1, 16, 16, 16, 16, dtype=torch.float16)
 [(_, launch), _] = windows._launches(x, torch.ones(512, 1), 8, [8, 8, 8], True, 5)
 warps = launch.pop("num_warps")
 for kernel, pointers in ((windows._forward_kernel, 3), (windows._backward_kernel, 4)):
+    specialised = [p.name for p in kernel.params if not p.is_constexpr and not p.do_not_specialize]
+    assert specialised[pointers:] == ["C"], specialised
     signature, constants = {}, {}
     for index, parameter in enumerate(kernel.params):
         if index < pointers:

@@ -5,6 +5,7 @@ The matrix of a window stays in registers for all `T` iterations, so that the po
 the regular grid are written, those of the shifted grid are added in a second launch.
 """
 
+from math import prod
 from typing import Any
 
 import torch
@@ -14,6 +15,9 @@ from torch import Tensor
 
 from nnunetv2_factorizer.factorization.kernels import heads_of_program, power_of_two
 from nnunetv2_factorizer.factorization.rank_one import EPS
+
+SIZES = [f"{kind}{axis}" for kind in "SNO" for axis in range(3)] + ["H", "GROUPS"]
+"""Arguments for whose values nothing is compiled anew. `C` is not among them: loads are wide where 16 divides it."""
 
 NUMBERS_PER_WARP = 1024
 """So many of the tile for each warp: twice as many, and the backward kernel's registers no longer hold them."""
@@ -41,7 +45,7 @@ def mix_windows_backward(
 
 def _launches(
     x: Tensor, v0: Tensor, head_dim: int, window: list[int], shifted: bool, num_iters: int
-) -> list[tuple[tuple[int, int], dict[str, Any]]]:
+) -> list[tuple[tuple[int], dict[str, Any]]]:
     """The grid of programs and the arguments of the kernel, for one or two grids of windows."""
     size = [1] * (5 - x.ndim) + list(x.shape[1:-1])
     window = [1] * (5 - x.ndim) + list(window)
@@ -56,20 +60,23 @@ def _launches(
         arguments |= {f"N{axis}": n for axis, n in enumerate(number)}
         arguments |= {f"O{axis}": add * (p // 2) for axis, p in enumerate(window)}
         arguments |= {
-            "C": x.shape[-1], "H": num_heads, "E": head_dim, "T": num_iters, "HEADS": heads,
+            "C": x.shape[-1], "H": num_heads, "GROUPS": -(-num_heads // heads),
+            "E": head_dim, "T": num_iters, "HEADS": heads,
             "TILE_N": power_of_two(len(v0)), "TILE_E": power_of_two(head_dim), "TILE_T": power_of_two(num_iters),
             "SCALE": 1 / (1 + shifted), "ADD": bool(add), "TINY": EPS,
             "num_warps": min(16, max(1, tile // NUMBERS_PER_WARP)),
         }  # fmt: skip
-        grid = (x.shape[0] * number[0] * number[1] * number[2], -(-num_heads // heads))
-        launches.append((grid, arguments))
+        launches.append(((x.shape[0] * prod(number) * arguments["GROUPS"],), arguments))
     return launches
 
 
 @triton.jit
-def _tile(S0, S1, S2, P0, P1, P2, N0, N1, N2, O0, O1, O2, C, H, E, HEADS, TILE_N, TILE_E):
-    """Where the numbers `(TILE_N, HEADS, TILE_E)` of this program's window and heads are, and which of them exist."""
-    index = tl.program_id(0)
+def _tile(S0, S1, S2, P0, P1, P2, N0, N1, N2, O0, O1, O2, C, H, GROUPS, E, HEADS, TILE_N, TILE_E):
+    """Where the numbers `(TILE_N, HEADS, TILE_E)` of this program's window and heads are, and which of them exist.
+
+    Programs of one window follow each other: what one of them reads beside its own heads, the next finds in the cache.
+    """
+    index = tl.program_id(0) // GROUPS
     place = tl.arange(0, TILE_N)
     # Rolled coordinates; those beyond the volume are padding.
     d = ((index // (N1 * N2) % N0) * P0 + place // (P1 * P2) - O0 + N0 * P0) % (N0 * P0)
@@ -78,7 +85,7 @@ def _tile(S0, S1, S2, P0, P1, P2, N0, N1, N2, O0, O1, O2, C, H, E, HEADS, TILE_N
     inside = (place < P0 * P1 * P2) & (d < S0) & (h < S1) & (w < S2)
     item = (index // (N0 * N1 * N2)).to(tl.int64)
     voxel = ((item * S0 + d) * S1 + h) * S2 + w
-    head = tl.program_id(1) * HEADS + tl.arange(0, HEADS)
+    head = tl.program_id(0) % GROUPS * HEADS + tl.arange(0, HEADS)
     row = tl.arange(0, TILE_E)
     channel = head[:, None] * E + row[None, :]
     exists = (head[:, None] < H) & (row[None, :] < E)
@@ -111,14 +118,14 @@ def _length(a, TINY):
     return tl.maximum(tl.sqrt(tl.sum(a * a, axis=1)), TINY)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def _forward_kernel(
     x, v0, out,
-    S0, S1, S2, P0: tl.constexpr, P1: tl.constexpr, P2: tl.constexpr, N0, N1, N2, O0, O1, O2, C, H,
+    S0, S1, S2, P0: tl.constexpr, P1: tl.constexpr, P2: tl.constexpr, N0, N1, N2, O0, O1, O2, C, H, GROUPS,
     E: tl.constexpr, T: tl.constexpr, HEADS: tl.constexpr, TILE_N: tl.constexpr, TILE_E: tl.constexpr,
     TILE_T: tl.constexpr, SCALE: tl.constexpr, ADD: tl.constexpr, TINY: tl.constexpr,
 ):  # fmt: skip
-    offsets, exists = _tile(S0, S1, S2, P0, P1, P2, N0, N1, N2, O0, O1, O2, C, H, E, HEADS, TILE_N, TILE_E)
+    offsets, exists = _tile(S0, S1, S2, P0, P1, P2, N0, N1, N2, O0, O1, O2, C, H, GROUPS, E, HEADS, TILE_N, TILE_E)
     y = tl.load(x + offsets, mask=exists, other=0).to(tl.float32)
     y = tl.where(y < 0, 0, y)  # lets NaN through, as PyTorch's ReLU does
     place = tl.arange(0, TILE_N)
@@ -142,14 +149,14 @@ def _normalise_backward(du, u, length):
     return (du - u * tl.sum(u * du, axis=1)[:, None]) / length[:, None]
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def _backward_kernel(
     grad, x, v0, dx,
-    S0, S1, S2, P0: tl.constexpr, P1: tl.constexpr, P2: tl.constexpr, N0, N1, N2, O0, O1, O2, C, H,
+    S0, S1, S2, P0: tl.constexpr, P1: tl.constexpr, P2: tl.constexpr, N0, N1, N2, O0, O1, O2, C, H, GROUPS,
     E: tl.constexpr, T: tl.constexpr, HEADS: tl.constexpr, TILE_N: tl.constexpr, TILE_E: tl.constexpr,
     TILE_T: tl.constexpr, SCALE: tl.constexpr, ADD: tl.constexpr, TINY: tl.constexpr,
 ):  # fmt: skip
-    offsets, exists = _tile(S0, S1, S2, P0, P1, P2, N0, N1, N2, O0, O1, O2, C, H, E, HEADS, TILE_N, TILE_E)
+    offsets, exists = _tile(S0, S1, S2, P0, P1, P2, N0, N1, N2, O0, O1, O2, C, H, GROUPS, E, HEADS, TILE_N, TILE_E)
     y = tl.load(x + offsets, mask=exists, other=0).to(tl.float32)
     y = tl.where(y < 0, 0, y)  # lets NaN through, as PyTorch's ReLU does
     g = tl.load(grad + offsets, mask=exists, other=0).to(tl.float32) * SCALE
