@@ -109,7 +109,7 @@ def _size_of_heads(y, v):
     """As the function of this name in `rank_one.py`: `(HEADS,)`, the power of two is the exponent's bits alone."""
     largest = tl.max(_along_columns(y, v), axis=1)
     size = (largest.to(tl.int32, bitcast=True) & 0x7F800000).to(tl.float32, bitcast=True)
-    return tl.where(size > 0, size, 1.0)
+    return tl.where((size > 0) & (size < float("inf")), size, 1.0)
 
 
 @triton.jit
@@ -192,7 +192,7 @@ def _backward_kernel(
         du = _along_columns(y, along_dw)
     u = tl.sum(tl.where((step == 0)[:, None, None], directions, 0), axis=0)
     da = _normalise_backward(du, u, tl.sum(tl.where((step == 0)[:, None], lengths, 0), axis=0))
-    dy = tl.where(y > 0, dy + v[:, :, None] * da[None, :, :], 0)
+    dy = tl.where(y <= 0, 0, dy + v[:, :, None] * da[None, :, :])  # NaN stays
     if ADD:
         dy += tl.load(dx + offsets, mask=exists, other=0).to(tl.float32)
     tl.store(dx + offsets, dy.to(dx.dtype.element_ty), mask=exists)
