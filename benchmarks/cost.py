@@ -20,7 +20,17 @@ import torch
 from dynamic_network_architectures.architectures.unet import PlainConvUNet
 from torch import Tensor, nn
 
-from benchmarks.measure import device, forward, in_own_process, machine, median_seconds, mib_kept, peak_mib, step
+from benchmarks.measure import (
+    device,
+    forward,
+    in_own_process,
+    machine,
+    median_seconds,
+    mib_kept,
+    peak_mib,
+    peak_of_step,
+    step,
+)
 from benchmarks.reference import ReferenceFactorizer, WrappedNMF
 from nnunetv2_factorizer.factorization import mix
 from nnunetv2_factorizer.families import FACTORIZER
@@ -98,7 +108,7 @@ def memory(name: str, what: str, size: int) -> float:
     network, x = build(name, size, deep_supervision=what != "inference"), image(size)
     if what == "kept":
         return mib_kept(network, x)
-    return peak_mib(lambda: (forward if what == "inference" else step)(network, x))
+    return peak_mib(lambda: forward(network, x)) if what == "inference" else peak_of_step(network, x)
 
 
 def kernel_bandwidth(size: int) -> dict[str, float]:

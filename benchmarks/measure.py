@@ -56,11 +56,11 @@ def forward(network: nn.Module, x: Tensor) -> None:
 
 
 def step(network: nn.Module, x: Tensor) -> None:
-    """One forward and backward pass with a loss on every output; the gradients are let go at its end."""
+    """One forward and backward pass with a loss on every output."""
+    network.zero_grad(set_to_none=True)
     with torch.autocast(x.device.type, torch.float16, enabled=x.device.type == "cuda"):
         loss = torch.stack([output.float().square().mean() for output in network(x)]).sum()
     loss.backward()
-    network.zero_grad(set_to_none=True)
 
 
 def mib_kept(network: nn.Module, x: Tensor) -> float:
@@ -87,6 +87,16 @@ def peak_mib(run: Callable[[], object]) -> float:
     before = _resident_mib("VmRSS")
     run()
     return _resident_mib("VmHWM") - before
+
+
+def peak_of_step(network: nn.Module, x: Tensor) -> float:
+    """The same of `step`, its gradients included."""
+
+    def run() -> None:
+        step(network, x)
+        network.zero_grad(set_to_none=True)  # or the second run would begin with those of the first
+
+    return peak_mib(run)
 
 
 def in_own_process(module: str, *arguments: str) -> Any:

@@ -17,7 +17,7 @@ from dynamic_network_architectures.architectures.unet import PlainConvUNet
 from torch import nn
 
 from benchmarks.cost import FACTORIZERS
-from benchmarks.measure import device, in_own_process, machine, median_seconds, peak_mib, step
+from benchmarks.measure import device, in_own_process, machine, median_seconds, peak_of_step, step
 from nnunetv2_factorizer.network import Factorizer
 
 NAMES = ("nnU-Net", *FACTORIZERS)
@@ -51,7 +51,7 @@ def main() -> None:
     x = torch.randn(args.batch, 1, *args.patch, device=device())
     if args.memory_of:
         network = build(args.memory_of, args.patch, args.features)
-        print(json.dumps(peak_mib(lambda: step(network, x))))
+        print(json.dumps(peak_of_step(network, x)))
         return
     print(f"{machine()}\npatch {args.patch}, batch {args.batch}, widths {args.features}, median of {args.rounds}\n")
     networks = {name: build(name, args.patch, args.features) for name in NAMES}
