@@ -19,7 +19,7 @@ from torch.nn import functional
 from benchmarks.measure import machine, median_seconds
 from nnunetv2_factorizer.factorization import NMF, ShiftedWindowMatricize, mix, working_set
 from nnunetv2_factorizer.network.layers import MLP
-from nnunetv2_factorizer.network.recompute import recomputed
+from nnunetv2_factorizer.network.recompute import Recomputed
 
 
 def layers(closed_form: bool, rank: int = 1, solver: str = "hals") -> Callable[[Tensor], Tensor]:
@@ -114,7 +114,7 @@ def sizes_of_chunks(rounds: int) -> None:
     print_table("mixing layer, forward + backward", median_seconds(ways, rounds))
     mlp = MLP(32, 2, 0.0)
     voxels = torch.randn(128**3, 32)
-    run = with_backward(lambda x: recomputed(mlp, [mlp], x), voxels)
+    run = with_backward(Recomputed(mlp, "forward"), voxels)
     ways = {f"2^{n} numbers": chunked(2**n, working_set.VOXEL_NUMBERS, run) for n in (16, 18, 20, 22)}
     ways["not recomputed"] = with_backward(mlp, voxels)
     print_table("MLP, forward + backward", median_seconds(ways, rounds))

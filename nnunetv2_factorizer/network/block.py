@@ -1,6 +1,5 @@
 """The Factorizer block: context from a matrix factorization, then a pointwise MLP, both residual."""
 
-from collections.abc import Sequence
 from math import prod
 
 import torch
@@ -8,7 +7,7 @@ from torch import Tensor, nn
 
 from nnunetv2_factorizer.factorization import NMF, GlobalMatricize, LocalMatricize, ShiftedWindowMatricize, mix
 from nnunetv2_factorizer.network.layers import MLP, ChannelLayerNorm, PointwiseLinear
-from nnunetv2_factorizer.network.recompute import Chunks, Rows, recomputed, voxel_chunks
+from nnunetv2_factorizer.network.recompute import Recomputed
 from nnunetv2_factorizer.network.settings import BlockSettings
 
 
@@ -52,9 +51,6 @@ class FactorizerBlock(nn.Module):
     With `mlp_ratio=0` the MLP is left out, another of its ablations.
     """
 
-    chunks: Chunks = staticmethod(voxel_chunks)
-    """How much is recomputed at a time; the memory model counts with those of another machine."""
-
     def __init__(self, settings: BlockSettings) -> None:
         super().__init__()
         channels = settings.channels
@@ -68,15 +64,16 @@ class FactorizerBlock(nn.Module):
         if settings.mlp_ratio > 0:
             self.norm2 = ChannelLayerNorm(channels)
             self.mlp = MLP(channels, settings.mlp_ratio, settings.dropout)
+        self.before = Recomputed(self, "_before", ("norm1", "mixer.in_proj"))
+        self.after = Recomputed(self, "_after", ("mixer.out_proj", *(("norm2", "mlp") if self.mlp is not None else ())))
 
     def forward(self, x: Tensor) -> Tensor:
         if self.local_path is not None:
             x = x + self.local_path(x)
         if not self.recompute:
             return self._after(x, self.mixer(self._before(x)))
-        after = [self.mixer.out_proj] if self.mlp is None else [self.mixer.out_proj, self.norm2, self.mlp]
-        mixed = self.mixer(self._recomputed(self._before, [self.norm1, self.mixer.in_proj], x))
-        return self._recomputed(self._after, after, x, mixed)
+        mixed = self.mixer(self._voxelwise(self.before, x))
+        return self._voxelwise(self.after, x, mixed)
 
     def _before(self, x: Tensor) -> Tensor:
         """What the block does at each voxel before it mixes them, on `(B, C, *S)` or `(voxels, C)`."""
@@ -87,11 +84,11 @@ class FactorizerBlock(nn.Module):
         y = x + self.mixer.out_proj(mixed)
         return y if self.mlp is None else y + self.mlp(self.norm2(y))
 
-    def _recomputed(self, function: Rows, modules: Sequence[nn.Module], *volumes: Tensor) -> Tensor:
+    def _voxelwise(self, function: Recomputed, *volumes: Tensor) -> Tensor:
         channels_last = [volume.movedim(1, -1) for volume in volumes]
         voxels = [volume.flatten(0, -2) for volume in channels_last]
         deterministic = not (self.training and self.dropout > 0)
-        result = recomputed(function, modules, *voxels, deterministic=deterministic, chunks=self.chunks)
+        result = function(*voxels, deterministic=deterministic)
         return result.view(*channels_last[0].shape[:-1], -1).movedim(-1, 1)
 
 

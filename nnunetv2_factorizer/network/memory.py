@@ -23,8 +23,7 @@ from torch.utils._pytree import tree_leaves
 
 from nnunetv2_factorizer.factorization.mixing import CHUNKS_ALIVE, workspace_bytes
 from nnunetv2_factorizer.factorization.working_set import VOXEL_NUMBERS, row_chunks
-from nnunetv2_factorizer.network.block import FactorizerBlock
-from nnunetv2_factorizer.network.u_shape import Decoder
+from nnunetv2_factorizer.network.recompute import all_recomputed
 
 
 @dataclass(frozen=True)
@@ -56,9 +55,8 @@ def step_memory(
     autocast = _GpuAutocast() if device_type == "cuda" else nullcontext()
     with FakeTensorMode(), autocast, _LiveBytes(device_type) as live:
         network = _fake(network)
-        for module in network.modules():
-            if isinstance(module, FactorizerBlock | Decoder):
-                module.chunks = partial(_first_chunks, device_type)
+        for recomputed in all_recomputed(network):
+            recomputed.chunks = partial(_first_chunks, device_type)
         states = [torch.empty_like(p) for p in network.parameters() for _ in range(2)]
         x = torch.empty(*input_shape)
         kept = 0

@@ -10,7 +10,7 @@ from nnunetv2_factorizer.factorization import resize
 from nnunetv2_factorizer.network.block import FactorizerBlock
 from nnunetv2_factorizer.network.convolution import ConvolutionBlock, separable_downsampling
 from nnunetv2_factorizer.network.layers import PointwiseLinear
-from nnunetv2_factorizer.network.recompute import Chunks, recomputed, voxel_chunks
+from nnunetv2_factorizer.network.recompute import Recomputed, Rows
 from nnunetv2_factorizer.network.settings import TRANSPOSED, BlockSettings
 
 
@@ -72,9 +72,6 @@ class Decoder(nn.Module):
     Submodules are in the order of computation, lowest resolution first, as in nnU-Net's own decoders.
     """
 
-    chunks: Chunks = staticmethod(voxel_chunks)
-    """As in `FactorizerBlock`."""
-
     def __init__(
         self,
         num_classes: int,
@@ -96,6 +93,9 @@ class Decoder(nn.Module):
         self.adapters = nn.ModuleList(PointwiseLinear(2 * s.channels, s.channels, bias=False) for s in upwards)
         self.stages = nn.ModuleList(_blocks(stage, n) for stage, n in zip(upwards, n_blocks, strict=True))
         self.seg_layers = nn.ModuleList(conv_op(stage.channels, num_classes, 1) for stage in upwards)
+        self.merges = [
+            Recomputed(self, "_merge_rows", (f"upsamplings.{i}", f"adapters.{i}"), i) for i in range(len(upwards))
+        ]
 
     def forward(self, outputs: Sequence[Tensor]) -> Tensor | list[Tensor]:
         """Logits of the highest resolution, or with deep supervision those of every stage, highest first."""
@@ -105,39 +105,29 @@ class Decoder(nn.Module):
         """As `forward`, but takes the outputs of the encoder out of the list: each is freed when it has been used."""
         x = outputs.pop()
         features = []
-        for upsampling, adapter, stage, recompute in zip(
-            self.upsamplings, self.adapters, self.stages, self.recompute, strict=True
-        ):
-            assert isinstance(adapter, PointwiseLinear)
-            x = stage(self._merge(upsampling, adapter, outputs.pop(), x, recompute))
+        for stage, merge, recompute in zip(self.stages, self.merges, self.recompute, strict=True):
+            x = stage(self._merge(merge if recompute else merge.function, outputs.pop(), x))
             features.append(x)
         if not self.deep_supervision:
             return self.seg_layers[-1](x)
         return [head(x) for head, x in zip(self.seg_layers, features, strict=True)][::-1]
 
-    def _merge(
-        self, upsampling: nn.Module, adapter: PointwiseLinear, skip: Tensor, low: Tensor, recompute: bool
-    ) -> Tensor:
+    def _merge(self, merge: Rows, skip: Tensor, low: Tensor) -> Tensor:
+        """A row is a slice of the low resolution, across the first spatial axis."""
+        stride = skip.shape[2] // low.shape[2]
+        skip, low = skip.movedim(1, -1), low.movedim(1, -1)
+        merged = merge(skip.flatten(0, 1).unflatten(0, (-1, stride)), low.flatten(0, 1))
+        return merged.view(*skip.shape[:-1], -1).movedim(-1, 1)
+
+    def _merge_rows(self, skip: Tensor, low: Tensor, index: int) -> Tensor:
         """The adapter applied to skip and upsampled features side by side, which are never in memory side by side.
 
-        A row is a slice of the low resolution, across the first spatial axis.
+        On `(rows, stride, ..., C)` and `(rows, ..., C_low)`.
         """
-        stride = skip.shape[2] // low.shape[2]
-
-        def merge(skip: Tensor, low: Tensor) -> Tensor:
-            """`(rows, stride, ..., C)` and `(rows, ..., C_low)`."""
-            of_skip, of_low = adapter.weight.chunk(2, dim=1)
-            upsampled = upsampling(low.unsqueeze(0).movedim(-1, 1)).movedim(1, -1).view(*skip.shape)
-            return functional.linear(upsampled, of_low).add_(functional.linear(skip, of_skip))
-
-        skip, low = skip.movedim(1, -1), low.movedim(1, -1)
-        size = skip.shape
-        skip, low = skip.flatten(0, 1).unflatten(0, (-1, stride)), low.flatten(0, 1)
-        if recompute:
-            merged = recomputed(merge, (upsampling, adapter), skip, low, chunks=self.chunks)
-        else:
-            merged = merge(skip, low)
-        return merged.view(*size[:-1], -1).movedim(-1, 1)
+        upsampling, adapter = self.upsamplings[index], self.adapters[index]
+        of_skip, of_low = adapter.get_parameter("weight").chunk(2, dim=1)
+        upsampled = upsampling(low.unsqueeze(0).movedim(-1, 1)).movedim(1, -1).view(*skip.shape)
+        return functional.linear(upsampled, of_low).add_(functional.linear(skip, of_skip))
 
 
 def _blocks(settings: BlockSettings, number: int) -> nn.Sequential:
