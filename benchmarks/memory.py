@@ -1,9 +1,10 @@
 """The memory model of the planners against measured memory, on the CPU or on a GPU.
 
-    python -m benchmarks.memory
+    python -m benchmarks.memory [--compiled] [--configuration NAME ...]
 
 For each configuration: the bytes that autograd keeps, counted in a real forward pass, and the peak of real training
-steps with AdamW, each in a process of its own (resident memory on a CPU, `max_memory_allocated` on a GPU).
+steps with AdamW, each in a process of its own (resident memory on a CPU, `max_memory_allocated` on a GPU). Compiled, it
+is by Inductor, as nnU-Net does on a GPU.
 """
 
 import argparse
@@ -77,26 +78,25 @@ CONFIGURATIONS = {
 }  # fmt: skip
 
 
-def measure(configuration: Configuration) -> tuple[float, float]:
+def measure(configuration: Configuration, compiled: bool = False) -> tuple[float, float]:
     """MiB kept and MiB at the peak of a step, in this process."""
-    peak = peak_mib(lambda: _two_steps(configuration))
-    network, x = _make(configuration)
+    network, x = configuration.build().to(device()), torch.randn(configuration.input_shape, device=device())
+    weights = sum(p.nbytes for p in network.parameters()) / 2**20
+    if compiled:
+        network.compile()
+    peak = weights + peak_mib(lambda: _two_steps(network, x, configuration.dtype))
     enabled = configuration.dtype != torch.float32
     with torch.autocast(device().type, configuration.dtype if enabled else None, enabled=enabled):
         return mib_kept(network, x), peak
 
 
-def _make(configuration: Configuration) -> tuple[nn.Module, torch.Tensor]:
-    return configuration.build().to(device()), torch.randn(configuration.input_shape, device=device())
-
-
-def _two_steps(configuration: Configuration) -> None:
-    network, x = _make(configuration)
+def _two_steps(network: nn.Module, x: torch.Tensor, dtype: torch.dtype) -> None:
     optimizer = torch.optim.AdamW(network.parameters())
     for _ in range(2):  # from the second step on, the optimiser's numbers are there
         optimizer.zero_grad(set_to_none=True)
-        training_step(network, x, configuration.dtype)
+        training_step(network, x, dtype)
         optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
 
 
 def predict(configuration: Configuration) -> tuple[float, float]:
@@ -109,19 +109,23 @@ def predict(configuration: Configuration) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--compiled", action="store_true", help="compile the networks; minutes each")
+    parser.add_argument("--configuration", nargs="+", choices=CONFIGURATIONS, default=list(CONFIGURATIONS))
     parser.add_argument("--measure", choices=CONFIGURATIONS, help=argparse.SUPPRESS)
-    name = parser.parse_args().measure
-    if name:
-        print(json.dumps(measure(CONFIGURATIONS[name])))
+    args = parser.parse_args()
+    if args.measure:
+        print(json.dumps(measure(CONFIGURATIONS[args.measure], args.compiled)))
         return
     print(f"{machine()}\n")
     print(
         "| configuration | patch, batch | kept, MiB: model | measured | ratio | peak, MiB: model | measured | ratio |"
     )
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    for name, configuration in CONFIGURATIONS.items():
+    for name in args.configuration:
+        configuration = CONFIGURATIONS[name]
         kept, peak = predict(configuration)
-        measured_kept, measured_peak = in_own_process("benchmarks.memory", "--measure", name)
+        compiled = ["--compiled"] if args.compiled else []
+        measured_kept, measured_peak = in_own_process("benchmarks.memory", "--measure", name, *compiled)
         size = f"{'x'.join(map(str, configuration.patch_size))}, {configuration.batch_size}"
         print(
             f"| {name} | {size} | {kept:.0f} | {measured_kept:.0f} | {kept / measured_kept:.2f} "

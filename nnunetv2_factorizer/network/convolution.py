@@ -1,7 +1,11 @@
 """Dense and separable convolutions, for the parts of a Factorizer that are not factorized (ours)."""
 
+from math import prod
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from nnunetv2_factorizer.network.settings import BlockSettings, ConvOp
@@ -27,12 +31,53 @@ class InstanceNorm(nn.GroupNorm):
         traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # for any number of images
         if traced or not torch.is_grad_enabled():
             return super().forward(x)
-        images = x.movedim(1, -1)
-        normalised = [
-            functional.batch_norm(voxels, None, None, self.weight, self.bias, training=True, eps=self.eps)
-            for voxels in images.flatten(1, -2)
-        ]
-        return torch.stack(normalised).view(images.shape).movedim(-1, 1)
+        y: Tensor = _NormaliseImages.apply(x, self.weight, self.bias, self.eps)
+        return y
+
+
+class _NormaliseImages(torch.autograd.Function):
+    """A batch normalisation of each image of `(B, C, *S)`, one after the other and without a copy of them all."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+        y = _empty_channels_last(x)
+        ctx.eps, ctx.statistics = eps, []
+        for voxels, out in zip(_voxels(x), _voxels(y), strict=True):
+            normalised, *statistics = torch.native_batch_norm(voxels, weight, bias, None, None, True, 0.0, eps)
+            out.copy_(normalised)
+            del normalised  # before there is that of the next image
+            ctx.statistics.append(statistics)
+        ctx.save_for_backward(x, weight)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        x, weight = ctx.saved_tensors
+        dx = _empty_channels_last(x)
+        dweight, dbias = torch.zeros_like(weight), torch.zeros_like(weight)
+        images = zip(_voxels(grad), _voxels(x), _voxels(dx), ctx.statistics, strict=True)
+        for g, voxels, out, (mean, rstd) in images:
+            of_voxels, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
+                g, voxels, weight, None, None, mean, rstd, True, ctx.eps, [True, True, True]
+            )
+            out.copy_(of_voxels)
+            del of_voxels
+            dweight += of_weight
+            dbias += of_bias
+        return dx, dweight, dbias, None
+
+
+def _empty_channels_last(x: Tensor) -> Tensor:
+    """Like `x`, and no view, so that what comes after may work in place."""
+    _, channels, *size = x.shape
+    strides = [channels * prod(size[axis + 1 :]) for axis in range(len(size))]
+    return x.new_empty_strided(x.shape, (channels * prod(size), 1, *strides))
+
+
+def _voxels(x: Tensor) -> Tensor:
+    """`(B, voxels, C)`, a view where `x` is channels-last."""
+    return x.movedim(1, -1).flatten(1, -2)
 
 
 class ConvolutionBlock(nn.Module):
