@@ -6,6 +6,7 @@ from nnunetv2_factorizer.planning.planner import FamilyPlanner
 FIVE_STAGES = {
     "n_stages": 5,
     "features_per_stage": [32, 64, 128, 256, 512],
+    "kernel_sizes": [[3, 3, 3]] * 5,
     "strides": [[1, 1, 1], *[[2, 2, 2]] * 4],  # one number an axis, since nnU-Net's augmentation reads them, too
 }
 BRATS = FIVE_STAGES | {"patch_size": [128] * 3, "window_size": 8, "head_dim": 8, "mlp_ratio": 2}

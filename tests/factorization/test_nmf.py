@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -132,7 +132,10 @@ def test_permuting_columns_permutes_the_output(problem: tuple[Tensor, int, str],
     order = list(range(x.shape[1]))
     random.shuffle(order)  # type: ignore[attr-defined]
     nmf = NMF((x.shape[0], x.shape[1]), rank, 4, solver).double()
-    torch.testing.assert_close(nmf(x[:, order], nmf.v0[order]), nmf(x)[:, order], rtol=1e-6, atol=1e-9)
+    y = nmf(x)
+    # Where a component is about to die, rounding decides whether it does.
+    assume(relative_error(nmf(x * (1 + 1e-12 * torch.rand_like(x))), y) < 1e-8)
+    torch.testing.assert_close(nmf(x[:, order], nmf.v0[order]), y[:, order], rtol=1e-6, atol=1e-9)
 
 
 def test_zero_columns_are_neutral() -> None:
