@@ -116,7 +116,7 @@ def _mean(group: Group) -> float:
 
 def plot(out: Path, data: str, methods: Sequence[str], budgets: Sequence[int]) -> Figure:
     """Dice of validation patches over iterations and over seconds, a line for each method and length of training."""
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure = Figure(figsize=(10, 4.4), layout="constrained")
     by_iteration, by_second = figure.subplots(1, 2, sharey=True)
     groups = read(out)
     for number, method in enumerate(methods):
@@ -133,7 +133,7 @@ def plot(out: Path, data: str, methods: Sequence[str], budgets: Sequence[int]) -
                 by_second.plot([step * seconds for step in steps], dice, label=label, **style)
     by_iteration.set(xlabel="iterations", ylabel="Dice of validation patches", ylim=(0.5, 0.95))
     by_second.set(xlabel="CPU seconds")
-    by_iteration.legend(fontsize="small", loc="lower right")
+    figure.legend(*by_iteration.get_legend_handles_labels(), fontsize="small", loc="outside lower center", ncols=4)
     for axes in (by_iteration, by_second):
         axes.grid(alpha=0.3)
     return figure
