@@ -1,8 +1,8 @@
 """Dice by iterations and by seconds: networks and recipes trained for the same budget, with nnU-Net's own pipeline.
 
     python -m benchmarks.learning run -o OUT --method NAME ... [--data hippocampus] [--fold 0 1] [--iterations 250]
-    python -m benchmarks.learning table -o OUT
-    python -m benchmarks.learning plot -o OUT --method NAME ... [--iterations 250 1000]
+    python -m benchmarks.learning table -o OUT [--fold 0 1]
+    python -m benchmarks.learning plot -o OUT --method NAME ... [--iterations 250 1000] [--fold 0 1]
 
 Every training is nnU-Net's: its augmentation, sampling and loss, its validation of the whole images at the end. `run`
 leaves out what OUT holds already and resumes what was interrupted. The environment variables of nnU-Net must be set;
@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("-o", type=Path, required=True, help="folder of the results")
     parser.add_argument("--method", nargs="+", choices=METHODS, default=[], help="what to train or to draw")
     parser.add_argument("--data", nargs="+", choices=DATA, default=["hippocampus"], help="default: hippocampus")
-    parser.add_argument("--fold", nargs="+", type=int, default=[0], help="default: 0")
+    parser.add_argument("--fold", nargs="+", type=int, help="default: 0 of what is trained, all of what is shown")
     parser.add_argument("--iterations", nargs="+", type=int, default=[250], help="default: 250")
     parser.add_argument("--seed", nargs="+", type=int, default=[0], help="default: 0")
     parser.add_argument("--reference", choices=METHODS, default="nnU-Net + Muon", help="of the pairs in the table")
@@ -84,16 +84,16 @@ def main() -> None:
     if any(number % ITERATIONS_PER_EPOCH or not number for number in args.iterations):
         parser.error(f"--iterations must be multiples of {ITERATIONS_PER_EPOCH}, got {args.iterations}")
     args.o.mkdir(parents=True, exist_ok=True)
-    budgets = list(product(args.data, args.fold, args.iterations, args.seed))
+    budgets = list(product(args.data, args.fold or [0], args.iterations, args.seed))
     if args.action == "run":
         run(args.o, args.method, budgets, args.jobs, args.threads)
     elif args.action == "run-one":
         run_one(args.o, args.method[0], budgets[0])
     elif args.action == "table":
-        print_tables(args.o, args.reference)
+        print_tables(args.o, args.reference, args.fold)
     else:
         for data in args.data:
-            plot(args.o, data, args.method, args.iterations).savefig(args.o / f"{data}.png", dpi=150)
+            plot(args.o, data, args.method, args.iterations, args.fold).savefig(args.o / f"{data}.png", dpi=150)
 
 
 if __name__ == "__main__":

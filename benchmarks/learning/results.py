@@ -62,11 +62,13 @@ class Group:
 Groups = dict[tuple[str, int], dict[str, Group]]
 
 
-def read(out: Path) -> Groups:
-    """By data set and iterations, then by method."""
+def read(out: Path, folds: Sequence[int] | None = None) -> Groups:
+    """By data set and iterations, then by method; of these folds, or of all."""
     found: dict[tuple[str, int], dict[str, list[Run]]] = defaultdict(lambda: defaultdict(list))
     for path in sorted(out.glob("*.json")):
         run = json.loads(path.read_text(encoding="utf-8"))
+        if folds is not None and run["fold"] not in folds:
+            continue
         found[run["data"], run["iterations"]][run["method"]].append(run)
     return {key: {method: Group(runs) for method, runs in methods.items()} for key, methods in sorted(found.items())}
 
@@ -93,9 +95,9 @@ def difference(ours: Group, reference: Group) -> tuple[float, float, float, int]
     return float((values[0] - values[1]).mean()), float(interval.low), float(interval.high), len(cases)
 
 
-def print_tables(out: Path, reference: str) -> None:
+def print_tables(out: Path, reference: str, folds: Sequence[int] | None = None) -> None:
     """One for each data set and budget; Dice is the mean over the cases, as are the pairs."""
-    groups = read(out)
+    groups = read(out, folds)
     for (data, iterations), methods in groups.items():
         print(f"\n{data}, {iterations} iterations\n")
         print(f"| method | parameters | s / iteration | folds, seeds | Dice | minus {reference} (95 %), cases |")
@@ -104,21 +106,23 @@ def print_tables(out: Path, reference: str) -> None:
             pair = difference(group, methods[reference]) if reference in methods and method != reference else None
             text = "" if pair is None else f"{pair[0]:+.3f} ({pair[1]:+.3f} to {pair[2]:+.3f}), {pair[3]}"
             seconds = seconds_of(groups, data, method)
-            folds = "; ".join(f"{fold}, {seed}" for fold, seed in sorted(group.keys))
+            of_runs = "; ".join(f"{fold}, {seed}" for fold, seed in sorted(group.keys))
             parameters = f"{group.runs[0]['parameters'] / 1e6:.2f} M"
             taken = "" if seconds is None else f"{seconds:.2f}"
-            print(f"| {method} | {parameters} | {taken} | {folds} | {_mean(group):.3f} | {text} |")
+            print(f"| {method} | {parameters} | {taken} | {of_runs} | {_mean(group):.3f} | {text} |")
 
 
 def _mean(group: Group) -> float:
     return statistics.mean(group.dice_of_cases.values())
 
 
-def plot(out: Path, data: str, methods: Sequence[str], budgets: Sequence[int]) -> Figure:
+def plot(
+    out: Path, data: str, methods: Sequence[str], budgets: Sequence[int], folds: Sequence[int] | None = None
+) -> Figure:
     """Dice of validation patches over iterations and over seconds, a line for each method and length of training."""
     figure = Figure(figsize=(10, 4.4), layout="constrained")
     by_iteration, by_second = figure.subplots(1, 2, sharey=True)
-    groups = read(out)
+    groups = read(out, folds)
     for number, method in enumerate(methods):
         for iterations in budgets:
             group = groups.get((data, iterations), {}).get(method)

@@ -24,15 +24,20 @@ ARGUMENTS = {
 
 
 def write(
-    out: Path, method: str, cases: dict[str, float], seed: int = 0, seconds: tuple[float, ...] = (50, 100)
+    out: Path,
+    method: str,
+    cases: dict[str, float],
+    seed: int = 0,
+    seconds: tuple[float, ...] = (50, 100),
+    fold: int = 0,
 ) -> None:
     curve = [{"iteration": 50 * (i + 1), "seconds": s, "dice": 0.8 + 0.1 * i} for i, s in enumerate(seconds)]
     run: dict[str, Any] = {
         "method": method, "data": "hippocampus", "iterations": 100, "parameters": 5_600_000, "curve": curve,
-        "fold": 0, "seed": seed,
+        "fold": fold, "seed": seed,
         "dice_of_cases": cases,
     }  # fmt: skip
-    result_file(out, method, ("hippocampus", 0, 100, seed)).write_text(json.dumps(run))
+    result_file(out, method, ("hippocampus", fold, 100, seed)).write_text(json.dumps(run))
 
 
 def test_pairs_are_those_of_the_cases_that_both_have(tmp_path: Path) -> None:
@@ -52,6 +57,14 @@ def test_pairs_are_those_of_the_cases_that_both_have(tmp_path: Path) -> None:
 def test_an_epoch_beside_other_work_does_not_count(tmp_path: Path) -> None:
     write(tmp_path, "nnU-Net", {"a": 0.5}, seconds=(50, 100, 600, 650))
     assert seconds_of(read(tmp_path), "hippocampus", "nnU-Net") == pytest.approx(1)
+
+
+def test_only_the_folds_that_are_asked_for_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path, "nnU-Net", {"a": 0.5, "b": 0.7})
+    write(tmp_path, "nnU-Net", {"c": 0.9, "d": 0.9}, fold=1)
+    for folds, row in ((None, "0, 0; 1, 0 | 0.750"), ([0], "0, 0 | 0.600"), ([1], "1, 0 | 0.900")):
+        print_tables(tmp_path, "nnU-Net", folds)
+        assert row in capsys.readouterr().out
 
 
 def test_a_curve_without_seconds_is_drawn_over_iterations_only(tmp_path: Path) -> None:
