@@ -17,7 +17,7 @@ from torch import Tensor
 from nnunetv2_factorizer.factorization.kernels import trial
 from nnunetv2_factorizer.factorization.matricize import check_channels
 from nnunetv2_factorizer.factorization.precision import full_precision, without_autocast
-from nnunetv2_factorizer.factorization.rank_one import gradient, gram, of_channels, projection, size_of_heads, start
+from nnunetv2_factorizer.factorization.rank_one import gradient, gram, projection, scaled, start
 from nnunetv2_factorizer.factorization.windows import WindowChunk, window_chunks
 from nnunetv2_factorizer.factorization.working_set import WINDOW_NUMBERS, numbers_in_chunk, row_chunks
 
@@ -63,11 +63,9 @@ def _mix_rows(x: Tensor, v0: Tensor, head_dim: int, window: list[int], shifted: 
             return out
         for chunk in _chunks(x, window, shifted):
             y = _cut(chunk, x, window, head_dim).relu_()
-            a = start(y, v0, head_dim)
-            size = size_of_heads(a)
-            of_channel = of_channels(size, head_dim)
-            p = projection(gram(y.div_(of_channel), head_dim), a / size, num_iters)
-            _join(chunk, y @ p.mul_(of_channel / (1 + shifted)), out, window)
+            a, size = scaled(start(y, v0, head_dim))
+            p = projection(gram(y.div_(size), head_dim), a, num_iters)
+            _join(chunk, y @ p.mul_(size / (1 + shifted)), out, window)
     return out
 
 
@@ -86,11 +84,10 @@ def _mix_rows_backward(
             return dx
         for chunk in _chunks(x, window, shifted):
             y = _cut(chunk, x, window, head_dim).relu_()
-            a = start(y, v0, head_dim)
-            size = size_of_heads(a)
-            y.div_(of_channels(size, head_dim))
+            a, size = scaled(start(y, v0, head_dim))
+            y.div_(size)
             g = _cut(chunk, grad, window, head_dim).div_(1 + shifted)
-            parts = gradient(y.mT @ g, gram(y, head_dim), a / size, num_iters)
+            parts = gradient(y.mT @ g, gram(y, head_dim), a, num_iters)
             _join(chunk, _input_gradient(g, y, v0, *parts), dx, window)
     return dx
 
@@ -144,21 +141,19 @@ def _mix_one_window_backward(grad: Tensor, x: Tensor, v0: Tensor, head_dim: int,
     a, size = _start_of_image(x, v0, head_dim)
     chunks = row_chunks(x, WINDOW_NUMBERS)
 
-    def scaled(s: slice) -> Tensor:
+    def matrix(s: slice) -> Tensor:
         return full_precision(x[s]).relu().div_(size)
 
-    k = _sum(gram(scaled(s), head_dim) for s in chunks)
-    cross = _sum(scaled(s).mT @ full_precision(grad[s]) for s in chunks)
+    k = _sum(gram(matrix(s), head_dim) for s in chunks)
+    cross = _sum(matrix(s).mT @ full_precision(grad[s]) for s in chunks)
     parts = gradient(cross, k, a, num_iters)
     for s in chunks:
-        dx[s] = _input_gradient(full_precision(grad[s]), scaled(s), v0[s], *parts)
+        dx[s] = _input_gradient(full_precision(grad[s]), matrix(s), v0[s], *parts)
 
 
 def _start_of_image(x: Tensor, v0: Tensor, head_dim: int) -> tuple[Tensor, Tensor]:
     """`a` divided by the size of the heads, and that size `(1, C)`."""
-    a = _sum(start(full_precision(x[s]).relu(), v0[s], head_dim) for s in row_chunks(x, WINDOW_NUMBERS))
-    size = size_of_heads(a)
-    return a / size, of_channels(size, head_dim)
+    return scaled(_sum(start(full_precision(x[s]).relu(), v0[s], head_dim) for s in row_chunks(x, WINDOW_NUMBERS)))
 
 
 def _sum(tensors: Iterable[Tensor]) -> Tensor:

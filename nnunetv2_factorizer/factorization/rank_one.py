@@ -44,15 +44,14 @@ def start(y: Tensor, v0: Tensor, head_dim: int) -> Tensor:
     return (v0.mT @ y).squeeze(-2).unflatten(-1, (-1, head_dim))
 
 
-def size_of_heads(a: Tensor) -> Tensor:
-    """`(..., H, 1)`: what to divide each head by, a power of two near the largest entry of its `a`."""
+def scaled(a: Tensor) -> tuple[Tensor, Tensor]:
+    """`a` `(..., H, E)` divided by the size of its heads, and that size for each channel, `(..., 1, C)`.
+
+    The size is a power of two near the largest entry of the head, and 1 where a head is all zero.
+    """
     largest = a.amax(-1, keepdim=True)
-    return torch.ldexp(torch.ones_like(largest), torch.frexp(largest).exponent)  # 1 where a head is all zero
-
-
-def of_channels(of_heads: Tensor, head_dim: int) -> Tensor:
-    """`(..., 1, C)` from a number for each head `(..., H, 1)`."""
-    return of_heads.expand(*of_heads.shape[:-1], head_dim).flatten(-2).unsqueeze(-2)
+    size = torch.ldexp(torch.ones_like(largest), torch.frexp(largest).exponent)
+    return a / size, size.expand_as(a).flatten(-2).unsqueeze(-2)
 
 
 def gram(y: Tensor, head_dim: int) -> Tensor:
@@ -102,19 +101,17 @@ class _RankOne(torch.autograd.Function):
     def forward(ctx: Any, y: Tensor, v0: Tensor, num_iters: int) -> Tensor:
         ctx.num_iters = num_iters
         ctx.save_for_backward(y, v0)
-        a = start(y, v0, y.shape[-1])
-        size = size_of_heads(a)
-        return y @ projection(gram(y / size, y.shape[-1]), a / size, num_iters)
+        a, size = scaled(start(y, v0, y.shape[-1]))
+        return y @ projection(gram(y / size, y.shape[-1]), a, num_iters)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         # torch.compile would trace this under the autocast of the forward pass, in which K overflows.
         with without_autocast(grad):
             y, v0 = ctx.saved_tensors
-            a = start(y, v0, y.shape[-1])
-            size = size_of_heads(a)
+            a, size = scaled(start(y, v0, y.shape[-1]))
             y = y / size
-            p, d, da = gradient(y.mT @ grad, gram(y, y.shape[-1]), a / size, ctx.num_iters)
+            p, d, da = gradient(y.mT @ grad, gram(y, y.shape[-1]), a, ctx.num_iters)
             return grad @ p + y @ d + v0 * da.unsqueeze(-2), None, None
 
 

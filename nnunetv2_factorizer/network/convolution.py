@@ -18,8 +18,8 @@ class InstanceNorm(nn.GroupNorm):
     """Normalises each channel of `(B, C, *S)` over space: a group a channel, a batch an image.
 
     Three functions of PyTorch do that. In channels-last memory on a CPU its instance normalisation copies the volume,
-    and the backward pass of its group normalisation takes five times as long as that of a batch normalisation of each
-    image. On a GPU autocast computes group normalisation in float32, which doubles the memory kept.
+    and the backward pass of its group normalisation takes several times as long as that of a batch normalisation of
+    each image. On a GPU autocast computes group normalisation in float32, which doubles the memory kept.
     """
 
     def __init__(self, channels: int) -> None:

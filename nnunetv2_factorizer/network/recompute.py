@@ -122,8 +122,7 @@ class _Recomputed(torch.autograd.Function):
                 result = ctx.function(*views)
             variables = [x for x, w in zip(views, wanted, strict=True) if w]
             return _in_place_of(ctx, torch.autograd.grad(result, [*variables, *trained], grad, create_graph=True))
-        with _autocast(inputs[0], ctx.autocast):
-            gradients = _gradients_in_chunks(ctx.function, ctx.chunks, inputs, wanted, trained, grad)
+        gradients = _gradients_in_chunks(ctx.function, ctx.chunks, inputs, wanted, trained, grad, ctx.autocast)
         return _in_place_of(ctx, gradients)
 
 
@@ -144,11 +143,12 @@ def _recomputed_backward(
     """The gradients of inputs and parameters; zeros for frozen ones."""
     recomputed = _enrolled[number]
     # An operator is below autograd, which is needed here once more.
-    above = torch._C._SetExcludeDispatchKeyGuard(torch._C.DispatchKey.AutogradFunctionality, False)
-    with above, _autocast(inputs[0], autocast):
+    with torch._C._SetExcludeDispatchKeyGuard(torch._C.DispatchKey.AutogradFunctionality, False):
         trained = [p for p in recomputed.parameters if p.requires_grad]
         wanted = [True] * len(inputs)
-        gradients = _gradients_in_chunks(recomputed.function, recomputed.chunks, inputs, wanted, trained, grad)
+        gradients = _gradients_in_chunks(
+            recomputed.function, recomputed.chunks, inputs, wanted, trained, grad, autocast
+        )
     of_inputs, of_trained = gradients[: len(inputs)], iter(gradients[len(inputs) :])
     of_parameters = [next(of_trained) if p.requires_grad else torch.zeros_like(p) for p in recomputed.parameters]
     return [*of_inputs, *of_parameters]
@@ -201,13 +201,14 @@ def _gradients_in_chunks(
     wanted: Sequence[bool],
     trained: Sequence[Tensor],
     grad: Tensor,
+    autocast: torch.dtype | None,
 ) -> list[Tensor]:
-    """Of the inputs that are wanted, then of the trained parameters; under the autocast of the forward pass."""
+    """Of the inputs that are wanted, then of the trained parameters; `autocast` is that of the forward pass."""
     input_grads = [torch.empty_like(x) if w else None for x, w in zip(inputs, wanted, strict=True)]
     sums = [torch.zeros_like(p) for p in trained]
     for number, chunk in enumerate(chunks(inputs[0])):
         leaves = [x[chunk].detach().requires_grad_(w) for x, w in zip(inputs, wanted, strict=True)]
-        with torch.enable_grad():
+        with torch.enable_grad(), _autocast(inputs[0], autocast):
             part = function(*leaves)
         variables = [leaf for leaf in leaves if leaf.requires_grad]
         if number == 0:

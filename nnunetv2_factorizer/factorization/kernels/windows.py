@@ -106,7 +106,7 @@ def _along_columns(y, s):
 
 @triton.jit
 def _size_of_heads(y, v):
-    """As the function of this name in `rank_one.py`: `(HEADS,)`, the power of two is the exponent's bits alone."""
+    """That of `scaled` in `rank_one.py`: `(HEADS,)`, the power of two is the exponent's bits alone."""
     largest = tl.max(_along_columns(y, v), axis=1)
     size = (largest.to(tl.int32, bitcast=True) & 0x7F800000).to(tl.float32, bitcast=True)
     return tl.where((size > 0) & (size < float("inf")), size, 1.0)
