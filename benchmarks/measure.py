@@ -72,7 +72,7 @@ def peak_mib(run: Callable[[], object]) -> float:
     """Peak of memory while `run` runs for the second time, above what was held before. Call it once a process.
 
     The first time libraries are loaded: PyTorch's compiler alone, which its custom operators and nnU-Net import, takes
-    more than 150 MiB.
+    150 MiB.
     """
     if not torch.cuda.is_available():  # the C library gives freed memory back at once, or its caches are measured, too
         ctypes.CDLL("libc.so.6").mallopt(M_MMAP_THRESHOLD, 2**16)
