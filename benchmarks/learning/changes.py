@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nnunetv2_factorizer.network import Factorizer
-from nnunetv2_factorizer.network.convolution import SLOPE, ConvolutionBlock, separable_downsampling
+from nnunetv2_factorizer.network.convolution import SLOPE, ConvolutionBlock, SeparableDownsampling
 
 
 class Residual(nn.Module):
@@ -61,7 +61,7 @@ def normalised(network: Any) -> None:
 def separable(network: Any) -> None:
     """Overlapping downsampling, also where convolutions are below."""
     for i, conv in enumerate(network.encoder.downsamplings):
-        layer = separable_downsampling(nn.Conv3d, conv.in_channels, conv.out_channels, conv.stride)
+        layer = SeparableDownsampling(nn.Conv3d, conv.in_channels, conv.out_channels, conv.stride)
         network.encoder.downsamplings[i] = layer
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from nnunetv2_factorizer.factorization import NMF, GlobalMatricize, LocalMatricize, ShiftedWindowMatricize, mix
+from nnunetv2_factorizer.network.depthwise import depthwise
 from nnunetv2_factorizer.network.layers import MLP, ChannelLayerNorm, PointwiseLinear
 from nnunetv2_factorizer.network.recompute import Recomputed
 from nnunetv2_factorizer.network.settings import BlockSettings
@@ -69,7 +70,7 @@ class FactorizerBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.local_path is not None:
-            x = x + self.local_path(x)
+            x = depthwise(self.local_path, x, residual=True)
         if not self.recompute:
             return self._after(x, self.mixer(self._before(x)))
         mixed = self.mixer(self._voxelwise(self.before, x))

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
+from torch.nn.modules.conv import _ConvNd
 
+from nnunetv2_factorizer.network.depthwise import depthwise
 from nnunetv2_factorizer.network.settings import BlockSettings, ConvOp
 
 SLOPE = 0.01
@@ -17,19 +19,19 @@ SLOPE = 0.01
 class InstanceNorm(nn.GroupNorm):
     """Normalises each channel of `(B, C, *S)` over space: a group a channel, a batch an image.
 
-    Three functions of PyTorch do that. In channels-last memory on a CPU its instance normalisation copies the volume,
-    and the backward pass of its group normalisation takes several times as long as that of a batch normalisation of
-    each image. On a GPU autocast computes group normalisation in float32, which doubles the memory kept.
+    Three functions of PyTorch do that. Its instance normalisation copies a channels-last volume, unless a compiler
+    fuses it. The backward pass of its group normalisation takes several times as long on a CPU as that of a batch
+    normalisation of each image, and on a GPU autocast computes it in float32, which doubles the memory kept.
     """
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.is_cuda:
-            return functional.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
         traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # for any number of images
-        if traced or not torch.is_grad_enabled():
+        if traced and x.is_cuda:
+            return functional.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
+        if not x.is_cuda and (traced or not torch.is_grad_enabled()):
             return super().forward(x)
         y: Tensor = _NormaliseImages.apply(x, self.weight, self.bias, self.eps)
         return y
@@ -97,12 +99,20 @@ class ConvolutionBlock(nn.Module):
         return functional.leaky_relu_(x + self.norm2(self.conv2(y)), SLOPE)
 
 
-def separable_downsampling(conv_op: ConvOp, above: int, below: int, stride: tuple[int, ...]) -> nn.Sequential:
+class SeparableDownsampling(nn.Sequential):
     """From `above` to `below` channels: depthwise over 3 voxels along an axis of stride 2, then pointwise.
 
     Neighbours overlap, and there are fewer weights than in a convolution as wide as its stride.
     """
-    size = tuple(s + 1 - s % 2 for s in stride)  # odd, so that padding keeps the size
-    padding = tuple(n // 2 for n in size)
-    depthwise = conv_op(above, above, size, stride=stride, padding=padding, groups=above)
-    return nn.Sequential(depthwise, conv_op(above, below, 1))
+
+    def __init__(self, conv_op: ConvOp, above: int, below: int, stride: tuple[int, ...]) -> None:
+        size = tuple(s + 1 - s % 2 for s in stride)  # odd, so that padding keeps the size
+        padding = tuple(n // 2 for n in size)
+        over_voxels = conv_op(above, above, size, stride=stride, padding=padding, groups=above)
+        super().__init__(over_voxels, conv_op(above, below, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        over_voxels, over_channels = self
+        assert isinstance(over_voxels, _ConvNd)
+        y: Tensor = over_channels(depthwise(over_voxels, x))
+        return y

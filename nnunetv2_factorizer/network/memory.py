@@ -52,8 +52,8 @@ def step_memory(
     """
     if device_type == "cuda" and dtype == torch.float16:
         dtype = torch.bfloat16  # of the same size, and on the CPU, too, its convolutions stay in channels-last memory
-    autocast = _GpuAutocast() if device_type == "cuda" else nullcontext()
-    with FakeTensorMode(), autocast, _LiveBytes(device_type) as live:
+    gpu = AsOnGpu() if device_type == "cuda" else nullcontext()
+    with FakeTensorMode(), gpu, _LiveBytes(device_type) as live:
         network = _fake(network)
         for recomputed in all_recomputed(network):
             recomputed.chunks = partial(_first_chunks, device_type)
@@ -126,13 +126,17 @@ CONVOLUTIONS = {
 }
 
 
-class _GpuAutocast(TorchFunctionMode):
-    """Layer norms in float32, convolutions in channels-last: what is otherwise on a GPU than on some CPU, and matters.
+class AsOnGpu(TorchFunctionMode):
+    """What is otherwise on a GPU than on some CPU, and matters.
+
+    Layer norms are in float32, convolutions in channels-last, depthwise ones by our operator: `x.is_cuda` is true.
 
     A CPU without instructions for half precision has convolutions for it that give another layout.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func == Tensor.is_cuda.__get__:  # type: ignore[attr-defined]
+            return True
         if func is functional.layer_norm:
             args = (args[0].float(), *args[1:])
         result = func(*args, **kwargs or {})

@@ -15,7 +15,7 @@ from nnunetv2_factorizer.factorization.solvers import SOLVERS
 MATRICIZE = ("swin", "local", "global")
 LOCAL_PATHS = ("none", "depthwise")
 DOWNSAMPLINGS = ("patch", "separable")
-ConvOp = Callable[..., nn.Module]
+ConvOp = Callable[..., _ConvNd]
 """A convolution class, called with (channels in, channels out, kernel size, ...)."""
 
 TRANSPOSED: dict[Any, ConvOp] = {

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from nnunetv2_factorizer.factorization import resize
 from nnunetv2_factorizer.network.block import FactorizerBlock
-from nnunetv2_factorizer.network.convolution import ConvolutionBlock, separable_downsampling
+from nnunetv2_factorizer.network.convolution import ConvolutionBlock, SeparableDownsampling
 from nnunetv2_factorizer.network.layers import PointwiseLinear
 from nnunetv2_factorizer.network.recompute import Recomputed, Rows
 from nnunetv2_factorizer.network.settings import TRANSPOSED, BlockSettings
@@ -138,5 +138,5 @@ def _blocks(settings: BlockSettings, number: int) -> nn.Sequential:
 def _downsampling(kind: str, above: BlockSettings, below: BlockSettings, stride: tuple[int, ...]) -> nn.Module:
     """Between convolutions, which overlap themselves, it is the paper's: a convolution as wide as its stride."""
     if kind == "separable" and not below.convolution:
-        return separable_downsampling(below.conv_op, above.channels, below.channels, stride)
+        return SeparableDownsampling(below.conv_op, above.channels, below.channels, stride)
     return below.conv_op(above.channels, below.channels, stride, stride=stride)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nnunetv2_factorizer.network import Factorizer
-from nnunetv2_factorizer.network.convolution import ConvolutionBlock, InstanceNorm, separable_downsampling
+from nnunetv2_factorizer.network.convolution import ConvolutionBlock, InstanceNorm, SeparableDownsampling
 from nnunetv2_factorizer.network.settings import BlockSettings
 
 CONVS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -66,7 +66,7 @@ def test_training_and_inference_normalise_as_nnunets_instance_norm(num_axes: int
 
 @pytest.mark.parametrize("stride", [(2, 2, 2), (1, 2, 2), (1, 1, 2)])
 def test_downsampling_has_the_size_of_the_papers_and_overlaps(stride: tuple[int, int, int]) -> None:
-    layer = separable_downsampling(nn.Conv3d, 4, 8, stride)
+    layer = SeparableDownsampling(nn.Conv3d, 4, 8, stride)
     x = torch.randn(1, 4, 6, 8, 8, requires_grad=True)
     y = layer(x)
     assert y.shape == nn.Conv3d(4, 8, stride, stride=stride)(x).shape
