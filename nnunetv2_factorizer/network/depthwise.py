@@ -118,22 +118,33 @@ def _backward_cuda(grad: Tensor, x: Tensor, weight: Tensor, stride: list[int]) -
 
 def _usable(x: Tensor, weight: Tensor, stride: list[int]) -> bool:
     """Whether the kernels do this work; not in float64, since they sum in float32."""
-    return x.dtype != torch.float64 and why_not(x.device, x.dtype, tuple(weight.shape), tuple(stride)) is None
+    return x.dtype != torch.float64 and _run(x.device, x.dtype, tuple(weight.shape), tuple(stride))
 
 
 @cache
+def _run(device: torch.device, dtype: torch.dtype, shape: tuple[int, ...], stride: tuple[int, ...]) -> bool:
+    """Whether the kernels run; warns once for each setting in which they do not."""
+    reason = why_not(device, dtype, shape, stride)
+    if reason is not None:
+        warnings.warn(
+            f"Triton's kernels for depthwise convolutions do not run on {device} for {shape[0]} channels in "
+            f"{str(dtype).removeprefix('torch.')} ({reason}); the slower path in PyTorch is taken for these.",
+            stacklevel=2,
+        )
+    return reason is None
+
+
 def why_not(device: torch.device, dtype: torch.dtype, shape: tuple[int, ...], stride: tuple[int, ...]) -> str | None:
     """What goes wrong when the kernels work on a small volume, with a weight of this shape; None if nothing does.
 
-    They are waited for and compared with PyTorch, forward and backward, once for each setting; a warning says where
-    they cannot be used.
+    They are waited for, and compared with PyTorch in both directions.
     """
     generator = torch.Generator().manual_seed(0)  # the user's random numbers stay as they are
 
     def random(*size: int, dtype: torch.dtype = torch.float32) -> Tensor:
         return torch.randn(size, generator=generator).to(device, dtype)
 
-    x = random(1, *[9] * len(stride), shape[0], dtype=dtype)
+    x = random(1, *[5] * len(stride), shape[0], dtype=dtype)
     grad = random(*_output_size(x, list(stride)), dtype=dtype)
     weight, bias = random(*shape), random(shape[0])
     try:
@@ -146,13 +157,7 @@ def why_not(device: torch.device, dtype: torch.dtype, shape: tuple[int, ...], st
     except torch.OutOfMemoryError:
         raise  # it says nothing about the kernels
     except Exception as error:  # Triton compiles here: what can go wrong depends on driver, GPU and C compiler.
-        reason = " ".join(str(error).split()) or type(error).__name__
-        warnings.warn(
-            f"Triton's kernels for depthwise convolutions do not run on {device} for {shape[0]} channels in "
-            f"{str(dtype).removeprefix('torch.')} ({reason}); the slower path in PyTorch is taken for these.",
-            stacklevel=2,
-        )
-        return reason
+        return " ".join(str(error).split()) or type(error).__name__
     return None
 
 
