@@ -69,7 +69,7 @@ def _sums(grad: Tensor, x: Tensor, weight: Tensor, stride: list[int]) -> tuple[T
         launch |= {"PLACES": places, "NUMBER": number, "EACH": each}
         _sums_kernel[programs, parts](grad, x, sums, **launch)
     total, bias = sums.sum(0), prod(weight.shape[2:])
-    return total[:bias].T.reshape(weight.shape).to(weight.dtype), total[bias].to(weight.dtype)
+    return total[:bias].T.contiguous().view(weight.shape).to(weight.dtype), total[bias].to(weight.dtype)
 
 
 def _launch(

@@ -107,6 +107,7 @@ def test_kernels_are_the_convolution(
     y = kernels.convolve(rows, weight, bias, list(stride))
     dx, *rest = kernels.convolve_backward(grad, rows, weight, list(stride))
     assert (y.dtype, dx.dtype) == (dtype, dtype)
+    assert all(result.is_contiguous() for result in (y, dx, *rest))  # as compiled code is told
     for actual, e in zip((y.movedim(-1, 1), dx.movedim(-1, 1), *rest), expected, strict=True):
         assert relative_error(actual.cpu(), e) < {torch.float32: 1e-6, torch.float16: 1e-3, torch.bfloat16: 1e-2}[dtype]
 
