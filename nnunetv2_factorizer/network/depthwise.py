@@ -1,8 +1,8 @@
 """Depthwise convolutions, for which a GPU gets kernels of our own.
 
 In channels-last memory cuDNN's grouped kernels are known to take many times as long as reading and writing the volume.
-Two Triton kernels move 12 bytes for each number of a volume in half precision, forward and backward. 27 shifted
-multiply-adds that Inductor fuses would move 34 (benchmarks/REPORT.md), and uncompiled about ten times as many.
+Two Triton kernels move 12 bytes for each number of a volume in half precision, forward and backward together. 27
+shifted multiply-adds move 18 where Inductor fuses them (benchmarks/REPORT.md), and pass over it 27 times where not.
 
 It is an operator of `torch.library`: the same compiled or not, and nothing but its input is kept for the backward pass.
 Where Triton cannot run the kernels, PyTorch adds the shifted volumes one by one.
