@@ -1,5 +1,8 @@
 """Depthwise convolutions as a GPU computes them, against PyTorch's: the operator, and its kernels interpreted."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -146,3 +149,50 @@ def test_other_kernels_are_not(wrong: str, kernels: Any, monkeypatch: pytest.Mon
         y = module._cuda(x, conv.weight.detach(), conv.bias.detach(), [1])
     torch.testing.assert_close(y.movedim(-1, 1), conv(x.movedim(-1, 1)))
     module._backward_cuda(x, x, conv.weight.detach(), [1])  # warns no second time
+
+
+COMPILE = """
+import subprocess
+import tempfile
+
+import torch
+import triton
+from triton import knobs
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from nnunetv2_factorizer.network import depthwise_kernels as kernels
+
+weight = torch.zeros(32, 1, 3, 3, 3)
+size = 128, 128, 128
+convolution = {"x": "*fp16", "weight": "*fp32", "out": "*fp16"}
+cases = [
+    (kernels._convolution_kernel, {**convolution, "bias": "*fp32"}, kernels.BLOCKS, {"MIRRORED": False}, 8),
+    (kernels._convolution_kernel, convolution, kernels.BLOCKS, {"MIRRORED": True, "bias": None}, 8),
+    (kernels._sums_kernel, {"grad": "*fp16", "x": "*fp16", "sums": "*fp32"}, kernels.SUMMED_BLOCKS, {"PLACES": 32}, 4),
+]
+for kernel, pointers, blocks, more, warps in cases:
+    launch = kernels._launch(size, size, weight, [1, 1, 1], blocks[3])[1] | more
+    constants = {p.name: launch[p.name] for p in kernel.params if p.is_constexpr or launch.get(p.name, 0) is None}
+    signature = {p.name: "constexpr" if p.name in constants else pointers.get(p.name, "i32") for p in kernel.params}
+    aligned = {(p.num,): [["tt.divisibility", 16]] for p in kernel.params if p.name in {*pointers, "C"}}
+    for capability in (80, 90):
+        source = ASTSource(kernel, signature, constants, aligned)
+        target = GPUTarget("cuda", capability, 32)
+        compiled = triton.compile(source, target=target, options={"num_warps": warps})
+        with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+            file.write(compiled.asm["cubin"])
+            file.flush()
+            command = [knobs.nvidia.cuobjdump.path, "-res-usage", file.name]
+            usage = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        print(kernel.__name__, capability, usage[usage.index("REG") :].splitlines()[0])
+        assert " STACK:0 " in usage, usage
+"""
+
+
+def test_kernels_compile_for_a_gpu_and_spill_no_registers(kernels: Any) -> None:
+    """The interpreter accepts more than the compiler does; that one needs no GPU."""
+    environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
+    done = subprocess.run([sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True)
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
