@@ -22,15 +22,15 @@ ROUNDS = 5 if GPU else 2
 def run(items: Items) -> None:
     torch.backends.cudnn.benchmark = True  # as nnU-Net
     items.measure("the block's, eager", partial(of_block, False))
-    items.measure("cuDNN, channels-last", partial(alone, convolution, torch.channels_last_3d))
-    items.measure("cuDNN, contiguous", partial(alone, convolution, torch.contiguous_format))
+    items.measure("convolution, channels-last", partial(alone, convolution, torch.channels_last_3d))
+    items.measure("convolution, contiguous", partial(alone, convolution, torch.contiguous_format))
     items.measure("multiply-adds, eager", partial(alone, multiply_adds, torch.channels_last_3d))
     items.measure("multiply-adds, compiled", partial(alone, compiled(multiply_adds), torch.channels_last_3d))
     items.measure("the block's, compiled", partial(of_block, True))
 
 
 def convolution(x: Tensor, weight: Tensor) -> Tensor:
-    """`(B, C, *S)` and `(C, 1, 3, 3, 3)`; PyTorch's own, on a GPU cuDNN's."""
+    """`(B, C, *S)` and `(C, 1, 3, 3, 3)`; PyTorch's, by cuDNN where that has it."""
     return functional.conv3d(x, weight, padding=1, groups=x.shape[1])
 
 

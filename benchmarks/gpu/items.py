@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu.lines import Line, append, keys, read
-from benchmarks.measure import synchronise
 
 BEGUN = "measuring: "
 """Printed before a key: what a process that dies was at."""
@@ -62,4 +61,6 @@ class Items:
             numbers = {"error": f"{type(error).__name__}: {error}"[:ERROR_LENGTH]}
         append(self.file, {"section": self.section, "key": key, **numbers})
         if "error" in numbers:
+            from benchmarks.measure import synchronise  # PyTorch only where a section needs it
+
             synchronise()

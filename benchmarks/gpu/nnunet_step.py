@@ -29,7 +29,7 @@ class Training:
         labels = (images[:, :1] > -0.43).short() + (images[:, :1] > 0.43)
         outputs = sum(1 for _ in network.get_submodule("decoder.seg_layers").children())
         steps = [2**level for level in range(outputs)]
-        self.labels = [labels[:, :, ::n, ::n, ::n] for n in steps]
+        self.labels = [labels[:, :, ::n, ::n, ::n].contiguous() for n in steps]
         weights = [1 / n for n in steps]
         if outputs > 1:
             weights[-1] = 0.0  # as nnU-Net's

@@ -50,7 +50,10 @@ def _items(numbers: Numbers, section: str) -> dict[str, Line]:
 def _machine(numbers: Numbers) -> str:
     machine = numbers.get("machine", {}).get("machine", {})
     shown = {key: value for key, value in machine.items() if key not in ("section", "key", "machine")}
-    return ", ".join(f"{key} {value}" for key, value in shown.items()) or "not measured"
+    if not machine:
+        return "not measured"
+    warning = "" if machine["gpu"] else "Without a GPU, at a small size: this says only that it runs.\n\n"
+    return warning + ", ".join(f"{key} {value}" for key, value in shown.items() if value is not None)
 
 
 def _goals(lines: Sequence[Line]) -> str:
@@ -128,7 +131,9 @@ def _agreement(numbers: Numbers) -> str:
         (key, line["dtype"], line["losses"][0], line["losses"][-1], _from(line, reference))
         for key, line in items.items()
     ]
-    return table(["", "autocast", "first loss", "last loss", "largest relative difference from float32"], rows)
+    return table(
+        ["", "autocast", "first loss", "last loss", "largest difference from float32, as a share of its fall"], rows
+    )
 
 
 def _from(line: Line, reference: Line | None) -> float | None:

@@ -37,7 +37,7 @@ class Setting:
 
 LARGE = Setting(128, 2, (32, 64, 128, 256, 320, 320), (32, 64, 128, 256, 512))
 """What nnU-Net plans for this patch, and the paper's five stages."""
-SMALL = Setting(16, 1, (8, 16), (8, 16))
+SMALL = Setting(8, 1, (8, 16), (8, 16))
 SETTING = LARGE if GPU else SMALL
 
 
