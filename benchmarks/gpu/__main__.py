@@ -24,7 +24,7 @@ COMPILING = max(1, min(8, (os.cpu_count() or 1) // 2))
 SECTIONS = {
     "machine": Section(weight=2),
     "kernels": Section(weight=3, processes=COMPILING),
-    "steps": Section(weight=8),
+    "steps": Section(weight=10),
     "agreement": Section(weight=2),
     "bandwidth": Section(weight=1),
     "depthwise": Section(weight=2),
@@ -44,6 +44,8 @@ def main() -> None:
     actions.add_parser("report", help="print the tables").add_argument("file", type=Path, metavar="FILE")
     args = parser.parse_args()
     if args.action == "report":
+        if not args.file.is_file():
+            parser.error(f"{args.file} is not there. Measure first: python -m benchmarks.gpu -o {args.file}")
         print(report(read(args.file)))
     elif args.o is None:
         parser.error("-o FILE is needed, for the lines")

@@ -25,8 +25,8 @@ TOP = 15
 
 def run(items: Items) -> None:
     torch.backends.cudnn.benchmark = True  # as nnU-Net
-    for is_compiled in (True, False):
-        for name in NETWORKS:
+    for name in NETWORKS:
+        for is_compiled in (True, False):
             start = cache(partial(_start, name, is_compiled))
             key = f"{name}, {'compiled' if is_compiled else 'eager'}"
             items.measure(key, partial(cost, name, is_compiled, start))
@@ -67,6 +67,7 @@ def cost(name: str, is_compiled: bool, start: Callable[[], Training]) -> dict[st
     }
 
 
+@cache
 def predicted_mib(name: str) -> float:
     """The peak of a step by the memory model, which counts AdamW's two numbers a weight: SGD has one."""
     with torch.device("meta"):
