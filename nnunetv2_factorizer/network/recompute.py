@@ -150,7 +150,7 @@ def _recomputed_backward(
             recomputed.function, recomputed.chunks, inputs, wanted, trained, grad, autocast
         )
     of_inputs, of_trained = gradients[: len(inputs)], iter(gradients[len(inputs) :])
-    of_parameters = [next(of_trained) if p.requires_grad else torch.zeros_like(p) for p in recomputed.parameters]
+    of_parameters = [next(of_trained) if p.requires_grad else p.new_zeros(p.shape) for p in recomputed.parameters]
     return [*of_inputs, *of_parameters]
 
 
@@ -203,9 +203,12 @@ def _gradients_in_chunks(
     grad: Tensor,
     autocast: torch.dtype | None,
 ) -> list[Tensor]:
-    """Of the inputs that are wanted, then of the trained parameters; `autocast` is that of the forward pass."""
-    input_grads = [torch.empty_like(x) if w else None for x, w in zip(inputs, wanted, strict=True)]
-    sums = [torch.zeros_like(p) for p in trained]
+    """Of the inputs that are wanted, then of the trained parameters; `autocast` is that of the forward pass.
+
+    All contiguous, whatever they are gradients of: compiled code counts on the strides that the operator has announced.
+    """
+    input_grads = [x.new_empty(x.shape) if w else None for x, w in zip(inputs, wanted, strict=True)]
+    sums = [p.new_zeros(p.shape) for p in trained]
     for number, chunk in enumerate(chunks(inputs[0])):
         leaves = [x[chunk].detach().requires_grad_(w) for x, w in zip(inputs, wanted, strict=True)]
         with torch.enable_grad(), _autocast(inputs[0], autocast):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch._dynamo.backends.common import aot_autograd
 
 from nnunetv2_factorizer.factorization import working_set
+from nnunetv2_factorizer.network import Factorizer
 from nnunetv2_factorizer.network.recompute import Recomputed, all_recomputed
 from tests.conftest import relative_error
 
@@ -127,6 +128,17 @@ def test_compiled_it_is_one_operator_with_the_same_gradients(
         assert relative_error(actual, expected) < (2e-2 if autocast else 1e-5)
     assert [name for name in operators if "addmm" in name or "gelu" in name or "layer_norm" in name] == []
     assert len([name for name in operators if "nnunetv2_factorizer.recomputed" in name]) == 2
+
+
+def test_compiled_code_is_told_the_strides_of_the_gradients() -> None:
+    """Inductor stops where they are others; convolutions have channels-last weights, and it permutes volumes."""
+    network = Factorizer(1, 2, 2, (4, 8), nn.Conv3d, [1, 2], head_dim=4, patch_size=[4] * 3)
+    merge = network.decoder.merges[0]
+    skip, low = torch.randn(2, 2, 4, 4, 4).mT, torch.randn(2, 8, 2, 2).movedim(1, -1)
+    inputs = ([skip, low], [p.detach() for p in merge.parameters])
+    arguments = (torch.randn(skip.shape), merge.number, *inputs, None)
+    operator = torch.ops.nnunetv2_factorizer.recomputed_backward.default
+    torch.library.opcheck(operator, arguments, test_utils="test_faketensor")
 
 
 def test_copies_have_their_own_weights() -> None:
