@@ -8,8 +8,9 @@ section has a process and a share of the time of its own, the most decisive firs
 or a fail beside each goal.
 
 Of Python packages the Factorizers need torch and einops. Without `dynamic_network_architectures` nnU-Net's networks
-have an error in place of numbers; without `nnunetv2` so has the training, and the loss is cross-entropy alone. Where
-there is no GPU, all runs at a small size on the CPU, which says only that it runs.
+have an error in place of numbers; without `nnunetv2` so has the training, and the loss is cross-entropy alone. For all
+but the training it is enough that the folders of these packages are in PYTHONPATH. Where there is no GPU, all runs at a
+small size on the CPU, which says only that it runs.
 """
 
 import argparse

@@ -1,7 +1,6 @@
 """nnU-Net's training step, without its trainer: autocast, scaler, clipped gradients, SGD, and a look at the loss."""
 
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 
 import torch
 from torch import Tensor, nn
@@ -54,11 +53,12 @@ class Training:
 
 def make_loss(weights: Sequence[float], is_compiled: bool) -> tuple[Loss, str]:
     """nnU-Net's Dice and cross-entropy where it is installed, or else cross-entropy alone; and which one it is."""
-    if find_spec("nnunetv2") is None:
-        return lambda logits, labels: _cross_entropy(logits, labels, weights), "cross-entropy: nnunetv2 is absent"
-    from nnunetv2.training.loss.compound_losses import DC_and_CE_loss
-    from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
-    from nnunetv2.training.loss.dice import MemoryEfficientSoftDiceLoss
+    try:
+        from nnunetv2.training.loss.compound_losses import DC_and_CE_loss
+        from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
+        from nnunetv2.training.loss.dice import MemoryEfficientSoftDiceLoss
+    except ImportError as absent:
+        return lambda logits, labels: _cross_entropy(logits, labels, weights), f"cross-entropy ({absent})"
 
     dice = {"batch_dice": False, "smooth": 1e-5, "do_bg": False, "ddp": False}
     loss = DC_and_CE_loss(
