@@ -11,14 +11,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.gpu.items import BEGUN, ERROR_LENGTH
 from benchmarks.gpu.lines import END, append, drop_errors, keys, read
+
+POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,12 @@ class Section:
     """Its share of the time that is left is this over the sum of those from here on."""
     processes: int = 1
     """That share its items: more than one where time is spent in a compiler, and is not what is measured."""
+
+
+class _Process(NamedTuple):
+    popen: subprocess.Popen[bytes]
+    log: Path
+    """What it prints, errors included."""
 
 
 def run(file: Path, sections: Mapping[str, Section], seconds: float) -> None:
@@ -42,23 +49,41 @@ def run(file: Path, sections: Mapping[str, Section], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     drop_errors(file)
     wanted = {module: section for module, section in sections.items() if END not in keys(file, _name(module))}
-    with tempfile.TemporaryDirectory() as caches:
-        environment = os.environ | {
-            "TORCHINDUCTOR_CACHE_DIR": f"{caches}/inductor",
-            "TRITON_CACHE_DIR": f"{caches}/triton",
-        }
-        weights = [section.weight for section in wanted.values()]
+    weights = [section.weight for section in wanted.values()]
+    with tempfile.TemporaryDirectory() as folder:
         for number, (module, section) in enumerate(wanted.items()):
             share = (deadline - time.monotonic()) * section.weight / sum(weights[number:])
-            _run_section(file, module, section.processes, share, environment)
+            _run_section(file, module, section.processes, share, Path(folder))
 
 
-def _run_section(file: Path, module: str, processes: int, seconds: float, environment: Mapping[str, str]) -> None:
-    start = time.monotonic()
-    part = partial(_run_part, file, module, processes, start + seconds, environment)
-    with ThreadPoolExecutor(processes) as pool:
-        complete = all(list(pool.map(part, range(processes))))
-    taken = round(time.monotonic() - start, 1)
+def _run_section(file: Path, module: str, parts: int, seconds: float, folder: Path) -> None:
+    begin = time.monotonic()
+
+    def start(part: int) -> _Process:
+        left = begin + seconds - time.monotonic()
+        return _start([module, str(file), str(left), str(part), str(parts)], folder)
+
+    running = {part: start(part) for part in range(parts)}
+    complete = True
+    try:
+        while running:
+            time.sleep(POLL_SECONDS)
+            over = time.monotonic() - begin > seconds
+            for part, process in list(running.items()):
+                code = process.popen.poll()
+                if code is None and not over:
+                    continue
+                _end(running.pop(part))
+                if code == 0:
+                    continue
+                if _note_failure(file, module, part, code, process) and not over:
+                    running[part] = start(part)
+                else:
+                    complete = False
+    finally:  # also where the user has had enough
+        for process in running.values():
+            _end(process)
+    taken = round(time.monotonic() - begin, 1)
     if complete:
         append(file, {"section": _name(module), "key": END, "seconds": taken})
     lines = [line for line in read(file) if line["section"] == _name(module) and line["key"] != END]
@@ -66,47 +91,37 @@ def _run_section(file: Path, module: str, processes: int, seconds: float, enviro
     print(f"{_name(module)}: {len(lines)} items, {errors} of them errors, {taken:.0f} s", flush=True)
 
 
-def _run_part(file: Path, module: str, parts: int, deadline: float, environment: Mapping[str, str], part: int) -> bool:
-    """Starts processes until one comes to the end of its items; False where none does."""
-    while True:
-        seconds = deadline - time.monotonic()
-        arguments = [module, str(file), str(seconds), str(part), str(parts)]
-        code, output = _run_process([sys.executable, "-m", "benchmarks.gpu.section", *arguments], seconds, environment)
-        if code == 0:
-            return True
-        begun = [line.removeprefix(BEGUN) for line in output.splitlines() if line.startswith(BEGUN)]
-        measured = bool(begun) and begun[-1] in keys(file, _name(module))
-        if code is None:
-            what = f"was not done when the time of the section was over, after {max(0, seconds):.0f} s"
-        else:
-            what = f"the process ended with code {code}: {output[-ERROR_LENGTH:]}"
-        if code is None or not measured:
-            key = begun[-1] if begun and not measured else f"process {part}"
-            append(file, {"section": _name(module), "key": key, "error": what})
-        if code is None or not begun:
-            return False
+def _note_failure(file: Path, module: str, part: int, code: int | None, process: _Process) -> bool:
+    """Writes the error of a process that had to be ended, code None, or that died; whether one can go on behind it."""
+    output = process.log.read_text(encoding="utf-8", errors="replace")
+    begun = [line.removeprefix(BEGUN) for line in output.splitlines() if line.startswith(BEGUN)]
+    measured = bool(begun) and begun[-1] in keys(file, _name(module))
+    if code is None:
+        what = "was not done when the time of the section was over"
+    else:
+        what = f"the process ended with code {code}: {output[-ERROR_LENGTH:]}"
+    if code is None or not measured:
+        key = begun[-1] if begun and not measured else f"process {part}"
+        append(file, {"section": _name(module), "key": key, "error": what})
+    return code is not None and bool(begun)
 
 
-def _run_process(command: list[str], seconds: float, environment: Mapping[str, str]) -> tuple[int | None, str]:
-    """Its code, None where it had to be ended, and what it printed. Those that it has started are ended with it."""
-    with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(
-            command, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+def _start(arguments: list[str], folder: Path) -> _Process:
+    """A process whose log and caches are in `folder`."""
+    command = [sys.executable, "-m", "benchmarks.gpu.section", *arguments]
+    caches = {"TORCHINDUCTOR_CACHE_DIR": f"{folder}/inductor", "TRITON_CACHE_DIR": f"{folder}/triton"}
+    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as log:
+        popen = subprocess.Popen(
+            command, env=os.environ | caches, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )
-        try:
-            code: int | None = process.wait(timeout=max(0, seconds))
-        except subprocess.TimeoutExpired:
-            code = None
-        finally:
-            _end(process)
-        output.seek(0)
-        return code, output.read().decode(errors="replace")
+    return _Process(popen, Path(log.name))
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: _Process) -> None:
+    """Those that it has started end with it."""
     with suppress(ProcessLookupError):  # they may all be gone
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+        os.killpg(process.popen.pid, signal.SIGKILL)
+    process.popen.wait()
 
 
 def _name(module: str) -> str:
