@@ -8,6 +8,7 @@ long one there is time.
 import os
 import tempfile
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,13 +32,12 @@ def run(items: Items) -> None:
 
 def training(data: str, iterations: int) -> dict[str, Any]:
     """One training. Seconds an iteration are those of its last epoch of 50: nothing is compiled there."""
-    from benchmarks.learning.data import DATA, Data
+    from benchmarks.learning.data import DATA
     from benchmarks.learning.training import train
 
-    of_batch_2 = DATA[data]
-    DATA["planned"] = Data(of_batch_2.dataset_id, of_batch_2.configuration, batch_size=None)
+    DATA[data] = replace(DATA[data], batch_size=None)
     start = time.monotonic()
-    result = train(METHOD, "planned", fold=0, iterations=iterations, seed=0)
+    result = train(METHOD, data, fold=0, iterations=iterations, seed=0)
     seconds = [0.0, *(point["seconds"] for point in result["curve"])]
     return {
         **{"method": METHOD, "data": data, "iterations": iterations, "batch_size": result["batch_size"]},

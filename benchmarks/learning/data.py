@@ -37,8 +37,7 @@ PHANTOM_CASES = 40
 
 def prepare(data: Data, planner: str = "nnUNetPlanner") -> tuple[str, str]:
     """Plans and preprocesses what is not there yet; the names of the data set and of its plans."""
-    is_phantom = data.dataset_id == DATA["phantom"].dataset_id
-    if is_phantom and not (Path(nnUNet_raw) / PHANTOM / "dataset.json").is_file():  # which comes last
+    if data is DATA["phantom"] and not (Path(nnUNet_raw) / PHANTOM / "dataset.json").is_file():  # which comes last
         shutil.rmtree(Path(nnUNet_raw) / PHANTOM, ignore_errors=True)
         write_dataset(Path(nnUNet_raw) / PHANTOM, num_training=PHANTOM_CASES, num_test=0)
     name = convert_id_to_dataset_name(data.dataset_id)
