@@ -8,7 +8,7 @@ SHOW_COVERAGE := $(BIN)/coverage report --format=total | sed 's/.*/TOTAL coverag
 # nnU-Net takes all cores: threads that spin while they wait would take them from the other worker's tests.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test test-all test-matrix test-oldest test-newest lint docs bench bench-all bench-learning
+.PHONY: demo test test-all test-matrix test-oldest test-newest lint docs bench bench-gpu bench-all bench-learning
 
 # PyTorch comes with its CUDA libraries, about 6 GB; it runs on a CPU as well.
 .venv/installed: pyproject.toml
@@ -49,6 +49,11 @@ test-oldest test-newest: test-%:
 # Time and memory beside nnU-Net's U-Net: a quarter of an hour on two cores.
 bench: .venv/installed
 	$(BIN)/python -m benchmarks.cost -o cost.json
+
+# What only a GPU can tell, in ten minutes on one: the section "On a GPU" of benchmarks/REPORT.md.
+bench-gpu: .venv/installed
+	$(BIN)/python -m benchmarks.gpu -o gpu.jsonl
+	$(BIN)/python -m benchmarks.gpu report gpu.jsonl
 
 # The learning benchmark: days on two cores, resumed where it was interrupted; what is in the repository is not trained again.
 # The environment variables of nnU-Net must be set. A second and a third data set, and the controls, come last.

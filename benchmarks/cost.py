@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from dynamic_network_architectures.architectures.unet import PlainConvUNet
 from torch import Tensor, nn
 
 from benchmarks.measure import (
@@ -31,17 +30,12 @@ from benchmarks.measure import (
     peak_of_step,
     step,
 )
+from benchmarks.networks import factorizer, plain_unet
 from benchmarks.reference import ReferenceFactorizer, WrappedNMF
 from nnunetv2_factorizer.factorization import mix
-from nnunetv2_factorizer.families import FACTORIZER
-from nnunetv2_factorizer.network import Factorizer
 
 FEATURES = (32, 64, 128, 256, 512)
-FACTORIZERS = {
-    **FACTORIZER.variants,
-    "Swin, not recomputed": {**FACTORIZER.variants["Swin"], "recompute": False},
-    "Hybrid, not recomputed": {**FACTORIZER.variants["Hybrid"], "recompute": False},
-}
+FEATURES_OF_UNET = (32, 64, 128, 256, 320, 320)
 
 
 def build(name: str, size: int, deep_supervision: bool = False) -> nn.Module:
@@ -49,16 +43,10 @@ def build(name: str, size: int, deep_supervision: bool = False) -> nn.Module:
     if name == "plain":
         return ReferenceFactorizer(4, 3, FEATURES, [size] * 3).to(device())
     if name == "U-Net":
-        network: nn.Module = PlainConvUNet(
-            4, 6, [32, 64, 128, 256, 320, 320], nn.Conv3d, 3, [1, 2, 2, 2, 2, 2], 2, 3, 2, conv_bias=True,
-            norm_op=nn.InstanceNorm3d, norm_op_kwargs={"eps": 1e-5, "affine": True}, nonlin=nn.LeakyReLU,
-            nonlin_kwargs={"inplace": True}, deep_supervision=deep_supervision,
-        ).to(device())  # fmt: skip
+        network = plain_unet(4, FEATURES_OF_UNET, deep_supervision)
     else:
-        network = Factorizer(
-            4, 3, len(FEATURES), FEATURES, nn.Conv3d, [1, 2, 2, 2, 2], patch_size=[size] * 3,
-            deep_supervision=deep_supervision, **FACTORIZERS[name],
-        ).to(device())  # fmt: skip
+        network = factorizer(name, 4, FEATURES, [size] * 3, deep_supervision)
+    network.to(device())
     if device().type == "cuda":
         network.compile()
     return network

@@ -20,6 +20,12 @@ from nnunetv2_factorizer.network.memory import bytes_kept
 M_MMAP_THRESHOLD = -3
 """Of `mallopt` in malloc.h."""
 
+CACHE_BYTES = 2**28
+"""Several times the second-level cache of any GPU."""
+
+LAUNCH_CYCLES = 5_000_000
+"""About 3 ms of a GPU's clock."""
+
 
 def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -42,6 +48,33 @@ def median_seconds(candidates: Mapping[str, Callable[[], object]], rounds: int, 
             synchronise()
             taken[name].append(time.perf_counter() - start)
     return {name: statistics.median(values[warm_up:]) for name, values in taken.items()}
+
+
+def median_ms(run: Callable[[], object], rounds: int, warm_up: int = 1, alone: bool = False) -> float:
+    """Median duration in ms, on a GPU by its own clock.
+
+    Args:
+        run: what is measured.
+        rounds: how often.
+        warm_up: so many before that do not count.
+        alone: of kernels that take less time than their launch: the GPU is kept busy until they are all launched, and
+            what ran before is no longer in its cache.
+    """
+    for _ in range(warm_up):
+        run()
+    if not torch.cuda.is_available():
+        return 1e3 * median_seconds({"": run}, rounds, warm_up=0)[""]
+    more_than_the_cache = torch.empty(CACHE_BYTES if alone else 0, dtype=torch.uint8, device="cuda")
+    events = [[torch.cuda.Event(enable_timing=True) for _ in range(2)] for _ in range(rounds)]
+    for start, end in events:
+        if alone:
+            more_than_the_cache.zero_()
+            torch.cuda._sleep(LAUNCH_CYCLES)
+        start.record()
+        run()
+        end.record()
+    torch.cuda.synchronize()
+    return statistics.median(start.elapsed_time(end) for start, end in events)
 
 
 def synchronise() -> None:

@@ -13,31 +13,19 @@ import sys
 from functools import partial
 
 import torch
-from dynamic_network_architectures.architectures.unet import PlainConvUNet
 from torch import nn
 
-from benchmarks.cost import FACTORIZERS
 from benchmarks.measure import device, in_own_process, machine, median_seconds, peak_of_step, step
-from nnunetv2_factorizer.network import Factorizer
+from benchmarks.networks import FACTORIZERS, factorizer, plain_unet
 
 NAMES = ("nnU-Net", *FACTORIZERS)
 
 
 def build(name: str, patch: list[int], features: list[int]) -> nn.Module:
     """One channel, three classes, stride 2 in each stage but the first, deep supervision."""
-    strides = [1] + [2] * (len(features) - 1)
-    if name != "nnU-Net":
-        network: nn.Module = Factorizer(
-            1, 3, len(features), features, nn.Conv3d, strides, patch_size=patch, deep_supervision=True,
-            **FACTORIZERS[name],
-        )  # fmt: skip
-    else:
-        network = PlainConvUNet(
-            1, len(features), features, nn.Conv3d, 3, strides, 2, 3, 2, conv_bias=True, norm_op=nn.InstanceNorm3d,
-            norm_op_kwargs={"eps": 1e-5, "affine": True}, nonlin=nn.LeakyReLU, nonlin_kwargs={"inplace": True},
-            deep_supervision=True,
-        )  # fmt: skip
-    return network.to(device())
+    if name == "nnU-Net":
+        return plain_unet(1, features, deep_supervision=True).to(device())
+    return factorizer(name, 1, features, patch, deep_supervision=True).to(device())
 
 
 def main() -> None:

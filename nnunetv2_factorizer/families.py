@@ -8,13 +8,15 @@ import pydoc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import Parameter, signature
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import nn
 
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.network.windows import windows_and_heads
+
+if TYPE_CHECKING:  # the networks and their variants are known without nnU-Net, too
+    from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 UNET_READS = (
     *("n_stages", "features_per_stage", "conv_op", "kernel_sizes", "strides", "n_conv_per_stage_decoder", "conv_bias"),
@@ -99,7 +101,7 @@ class Family:
             kwargs["patch_size"] = [int(p) for p in patch_size]
         return {**kwargs, **self.from_plan(spacing, patch_size, arch_kwargs["strides"]), **choices}
 
-    def architecture(self, configuration: ConfigurationManager, choices: Mapping[str, Any]) -> dict[str, Any]:
+    def architecture(self, configuration: "ConfigurationManager", choices: Mapping[str, Any]) -> dict[str, Any]:
         """What stands under `architecture` in a configuration of plans that name this network; see `arch_kwargs`."""
         kwargs = self.arch_kwargs(
             configuration.network_arch_class_name,

@@ -18,11 +18,12 @@ from nnunetv2_factorizer.models.atomic import replacing
 
 @dataclass(frozen=True)
 class Data:
-    """A data set of nnU-Net, one of its configurations, and the batch size of every training on it."""
+    """A data set of nnU-Net and one of its configurations."""
 
     dataset_id: int
     configuration: str
-    batch_size: int
+    batch_size: int | None
+    """Of every training on it; None for the one that nnU-Net plans."""
 
 
 DATA = {
@@ -35,7 +36,7 @@ PHANTOM_CASES = 40
 
 
 def prepare(data: Data, planner: str = "nnUNetPlanner") -> tuple[str, str]:
-    """Plans and preprocesses what is not there yet; the names of the data set and of the plans with this batch size."""
+    """Plans and preprocesses what is not there yet; the names of the data set and of its plans."""
     if data is DATA["phantom"] and not (Path(nnUNet_raw) / PHANTOM / "dataset.json").is_file():  # which comes last
         shutil.rmtree(Path(nnUNet_raw) / PHANTOM, ignore_errors=True)
         write_dataset(Path(nnUNet_raw) / PHANTOM, num_training=PHANTOM_CASES, num_test=0)
@@ -47,6 +48,8 @@ def prepare(data: Data, planner: str = "nnUNetPlanner") -> tuple[str, str]:
         _nnunet("plan_and_preprocess", "-d", f"{data.dataset_id}", "-c", data.configuration, "-np", "2", "-npfp", "2")
     if not (folder / f"{plans_name}.json").is_file():  # for the same data, which need no other preprocessing
         _nnunet("plan_experiment", "-d", f"{data.dataset_id}", "-pl", planner)
+    if data.batch_size is None:
+        return name, plans_name
     plans = json.loads((folder / f"{plans_name}.json").read_text(encoding="utf-8"))
     plans["plans_name"] = f"{plans_name}_batch{data.batch_size}"
     plans["configurations"][data.configuration]["batch_size"] = data.batch_size

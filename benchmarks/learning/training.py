@@ -89,7 +89,7 @@ def _train(trainer: Any, method: str, data: str, fold: int, iterations: int, see
     summary = json.loads((folder / "validation" / "summary.json").read_text(encoding="utf-8"))
     return {
         **{"method": method, "data": data, "fold": fold, "iterations": iterations, "seed": seed},
-        **{"batch_size": DATA[data].batch_size, "machine": machine()},
+        **{"batch_size": trainer.batch_size, "machine": machine()},
         "parameters": sum(p.numel() for p in trainer.network.parameters()),
         "dice": round(summary["foreground_mean"]["Dice"], 5),
         "dice_of_cases": {
