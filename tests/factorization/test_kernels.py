@@ -1,8 +1,5 @@
 """The GPU kernels against the CPU's version: on a GPU where there is one, else through Triton's interpreter."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from math import prod
 from typing import Any
@@ -28,13 +25,16 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 @pytest.mark.parametrize(
     ("size", "window", "channels", "head_dim", "shifted", "num_iters"),
     [
-        ((8, 8, 8), (4, 4, 4), 8, 4, True, 5),
-        ((8, 8, 8), (4, 4, 4), 8, 4, False, 5),
+        ((8, 4, 4), (4, 4, 4), 8, 4, True, 5),
+        ((4, 4, 8), (4, 4, 4), 8, 4, False, 5),
         ((8, 8, 8), (8, 8, 8), 8, 8, True, 5),
         ((5, 7, 6), (4, 3, 6), 6, 3, True, 3),  # padding, and sides that are no powers of two
         ((2, 9, 8), (1, 8, 8), 8, 2, True, 1),
-        ((7, 10), (4, 4), 4, 2, True, 2),
+        ((7, 6), (4, 4), 4, 2, True, 16),
         ((13,), (4,), 5, 1, True, 2),
+        ((17, 10), (16, 10), 40, 20, True, 2),  # a window of several tiles, a head that is no power of two
+        ((6, 5), (5, 3), 80, 8, True, 3),  # several programs a window, the last with fewer heads
+        ((3, 4), (3, 4), 64, 32, True, 5),  # one window
     ],
 )
 def test_kernels_agree_with_the_cpu(
@@ -47,11 +47,10 @@ def test_kernels_agree_with_the_cpu(
     settings = (torch.rand(prod(window), 1), head_dim, list(window), shifted, num_iters)
     on_device = (settings[0].to(DEVICE), *settings[1:])
     tolerance = 1e-5 if dtype == torch.float32 else 1e-2
-    assert usable(x.to(DEVICE), *settings[1:])
-    y = mixing._mix_cuda(x.to(DEVICE), *on_device).cpu()
+    y = mix_windows(x.to(DEVICE), *on_device).cpu()
     assert y.dtype == dtype
     assert relative_error(y, torch.ops.nnunetv2_factorizer.mix(x, *settings)) < tolerance
-    dx = mixing._mix_backward_cuda(grad.to(DEVICE), x.to(DEVICE), *on_device).cpu()
+    dx = mix_windows_backward(grad.to(DEVICE), x.to(DEVICE), *on_device).cpu()
     assert dx.dtype == dtype
     assert relative_error(dx, torch.ops.nnunetv2_factorizer.mix_backward(grad, x, *settings)) < 10 * tolerance
 
@@ -72,7 +71,7 @@ def cases(draw: st.DrawFn) -> tuple[torch.Tensor, torch.Tensor, tuple[Any, ...]]
 
 
 @given(cases())
-@settings(deadline=None, max_examples=40, phases=[Phase.generate], suppress_health_check=[HealthCheck.filter_too_much])
+@settings(deadline=None, max_examples=25, phases=[Phase.generate], suppress_health_check=[HealthCheck.filter_too_much])
 def test_kernels_agree_with_the_cpu_on_any_volume(
     case: tuple[torch.Tensor, torch.Tensor, tuple[Any, ...]],
 ) -> None:
@@ -124,19 +123,20 @@ def test_kernels_are_given_contiguous_volumes(layout: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "head_dim", "window", "expected"),
+    ("dtype", "head_dim", "window", "num_iters", "expected"),
     [
-        (torch.float16, 8, [8, 8, 8], True),
-        (torch.float32, 32, [8, 8, 8], True),
-        (torch.float32, 64, [8, 8, 8], False),
-        (torch.float32, 8, [128, 128, 128], False),
-        (torch.float64, 8, [8, 8, 8], False),
+        (torch.float16, 8, [8, 8, 8], 5, True),
+        (torch.float32, 32, [16, 16, 16], 16, True),
+        (torch.float32, 33, [8, 8, 8], 5, False),
+        (torch.float32, 8, [128, 128, 128], 5, False),
+        (torch.float32, 8, [8, 8, 8], 17, False),
+        (torch.float64, 8, [8, 8, 8], 5, False),
     ],
 )
 def test_what_does_not_fit_on_chip_is_left_to_pytorch(
-    dtype: torch.dtype, head_dim: int, window: list[int], expected: bool
+    dtype: torch.dtype, head_dim: int, window: list[int], num_iters: int, expected: bool
 ) -> None:
-    assert kernels.fits(torch.zeros(1, 2, 2, 2, 64, dtype=dtype), head_dim, window) is expected
+    assert kernels.fits(torch.zeros(1, 2, 2, 2, 66, dtype=dtype), head_dim, window, num_iters) is expected
 
 
 def test_what_does_not_fit_is_computed_all_the_same() -> None:
@@ -248,14 +248,13 @@ def test_what_is_tried_is_the_tile_of_the_real_thing(
     forward, backward = watch(monkeypatch, "mix_windows"), watch(monkeypatch, "mix_windows_backward")
     x = torch.zeros(2, *(3 * p for p in window), channels, dtype=dtype, device=DEVICE)
     assert usable(x, head_dim, window, True, 5)
-    v0 = torch.ones(prod(window), 1)
-    sizes = ("P0", "P1", "P2", "E", "T", "HEADS", "TILE_N", "TILE_E", "TILE_T", "SCALE", "ADD", "num_warps")
+    anew = {"C", *windows.SIZES}  # for these nothing is compiled anew
     for [tried] in (forward, backward):
         assert (tried.dtype, tried.device) == (x.dtype, x.device)
         assert tried.shape[1:-1] == tuple(2 * p for p in window)
-        launches = [_launches(volume, v0, head_dim, window, True, 5) for volume in (tried, x)]
-        of_trial, of_volume = ([[launch[size] for size in sizes] for _, launch in pair] for pair in launches)
-        assert of_trial == of_volume
+        of_trial, of_volume = (_launches(volume, head_dim, window, True, 5)[1] for volume in (tried, x))
+        for one, other in zip(of_trial, of_volume, strict=True):
+            assert {key: one[key] for key in one.keys() - anew} == {key: other[key] for key in other.keys() - anew}
     assert usable(x, head_dim, window, True, 5)
     assert len(forward) == 1  # once is enough
 
@@ -274,14 +273,6 @@ def test_a_setting_that_fails_leaves_the_others_alone(
     assert len(fallbacks(recwarn)) == 2
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-@pytest.mark.parametrize(("window", "head_dim"), [([16, 16, 16], 2), ([128, 128], 1), ([8, 8, 8], 8), ([2, 2], 4)])
-def test_a_program_takes_no_more_heads_than_fit(window: list[int], head_dim: int, dtype: torch.dtype) -> None:
-    x = torch.zeros(1, *(2 * p for p in window), 32, dtype=dtype)
-    for _, launch in _launches(x, torch.ones(prod(window), 1), head_dim, window, True, 5):
-        assert launch["TILE_N"] * launch["TILE_E"] * launch["HEADS"] <= kernels.MAX_TILE
-
-
 @pytest.mark.parametrize("wrong", [torch.nan, torch.inf])
 def test_what_is_not_finite_is_not_hidden(wrong: float) -> None:
     x, grad = torch.rand(2, 1, 4, 2, device=DEVICE)
@@ -289,38 +280,3 @@ def test_what_is_not_finite_is_not_hidden(wrong: float) -> None:
     settings = (torch.rand(4, 1, device=DEVICE), 2, [4], False, 5)
     assert torch.isnan(mix_windows(x, *settings)).all()
     assert torch.isnan(mix_windows_backward(grad, x, *settings)).all()
-
-
-COMPILE = """
-import torch
-import triton
-from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
-
-from nnunetv2_factorizer.factorization.kernels import trial, windows
-
-x = torch.zeros(1, 16, 16, 16, 16, dtype=torch.float16)
-[(_, launch), _] = windows._launches(x, torch.ones(512, 1), 8, [8, 8, 8], True, 5)
-warps = launch.pop("num_warps")
-for kernel, pointers in ((windows._forward_kernel, 3), (windows._backward_kernel, 4)):
-    specialised = [p.name for p in kernel.params if not p.is_constexpr and not p.do_not_specialize]
-    assert specialised[pointers:] == ["C"], specialised
-    signature, constants = {}, {}
-    for index, parameter in enumerate(kernel.params):
-        if index < pointers:
-            signature[parameter.name] = "*fp32" if parameter.name == "v0" else "*fp16"
-        elif parameter.is_constexpr:
-            signature[parameter.name] = "constexpr"
-            constants[parameter.name] = launch[parameter.name]
-        else:
-            signature[parameter.name] = "i32"
-    source = ASTSource(kernel, signature, constants)
-    assert triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": warps}).asm["ptx"]
-"""
-
-
-def test_kernels_compile_for_a_gpu() -> None:
-    """The interpreter accepts more than the compiler does; that one needs no GPU."""
-    environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
-    done = subprocess.run([sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]

@@ -5,30 +5,25 @@ from math import prod
 import torch
 from torch import Tensor
 
-MAX_TILE = 2**14
-"""Numbers of one window and head that fit on chip, 64 KiB in float32: a window of 8^3 with heads of up to 32."""
+CHANNELS = 32
+"""That one program takes, of one or more heads: `K = X X^T` of all of them is one product of matrices on chip."""
 
-SECTOR = 32
-"""Bytes that a GPU reads at least: a program takes as many heads as fill one at each voxel."""
+MAX_WINDOW = 2**15
+"""Voxels of a window; with a larger one a few programs work and the rest of the GPU waits."""
 
-
-def fits(x: Tensor, head_dim: int, window: list[int]) -> bool:
-    """Whether it is worth a try: at most 3D, not in float64, and the tile of a window and head is small enough."""
-    return x.dtype != torch.float64 and x.ndim <= 5 and _tile_of_head(head_dim, window) <= MAX_TILE
+MAX_ITERS = 16
+"""Iterations, which are written one after the other; the vector they make stays in the range of float32."""
 
 
-def heads_of_program(num_heads: int, head_dim: int, window: list[int], element_size: int) -> int:
-    """Heads that one program takes, a power of two: as many as fill a sector, if there are so many and they fit."""
-    return min(
-        power_of_two(max(1, SECTOR // (head_dim * element_size))),
-        power_of_two(num_heads),
-        max(1, MAX_TILE // _tile_of_head(head_dim, window)),
-    )
+def fits(x: Tensor, head_dim: int, window: list[int], num_iters: int) -> bool:
+    """Whether it is worth a try: at most 3D, not in float64, and nothing is too large."""
+    small = head_dim <= CHANNELS and prod(window) <= MAX_WINDOW and num_iters <= MAX_ITERS
+    return small and x.dtype != torch.float64 and x.ndim <= 5
 
 
-def _tile_of_head(head_dim: int, window: list[int]) -> int:
-    """Numbers of one window and head on chip."""
-    return power_of_two(prod(window)) * power_of_two(head_dim)
+def heads_of_program(num_heads: int, head_dim: int) -> int:
+    """As many as have `CHANNELS`."""
+    return min(num_heads, CHANNELS // head_dim)
 
 
 def power_of_two(number: int) -> int:

@@ -14,6 +14,9 @@ from nnunetv2_factorizer.factorization.kernels import fits, heads_of_program
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 3e-2}
 """Largest relative error of a trial, in the norm: what rounding accounts for, several times over."""
 
+TENSOR_CORES = (8, 0)
+"""The compute capability from which on Triton multiplies matrices on tensor cores: Ampere's."""
+
 
 class Setting(NamedTuple):
     """What a kernel is compiled for."""
@@ -41,9 +44,7 @@ tried: dict[Setting, str | None] = {}
 
 def usual_setting(device: torch.device) -> Setting:
     """What nnU-Net trains a Factorizer with: fp16, windows of 8^3 voxels, heads of 8 channels, two grids."""
-    window = [8, 8, 8]
-    heads = heads_of_program(4, 8, window, torch.float16.itemsize)
-    return Setting(device, torch.float16, 8, heads, tuple(window), True, 5)
+    return Setting(device, torch.float16, 8, heads_of_program(4, 8), (8, 8, 8), True, 5)
 
 
 def usable(x: Tensor, head_dim: int, window: list[int], shifted: bool, num_iters: int, plain: Plain) -> bool:
@@ -51,9 +52,9 @@ def usable(x: Tensor, head_dim: int, window: list[int], shifted: bool, num_iters
 
     Forward and backward pass ask alike and get the same answer.
     """
-    if not fits(x, head_dim, window):
+    if not fits(x, head_dim, window, num_iters):
         return False
-    heads = heads_of_program(x.shape[-1] // head_dim, head_dim, window, x.element_size())
+    heads = heads_of_program(x.shape[-1] // head_dim, head_dim)
     setting = Setting(x.device, x.dtype, head_dim, heads, tuple(window), shifted, num_iters)
     if setting not in tried and find_spec("triton") is None:
         tried[setting] = "Triton is not installed"
@@ -77,6 +78,9 @@ def why_not(setting: Setting, plain: Plain) -> str | None:
     memory, and whether driver and compiler are right, is known only then. What a full memory prevents is tried again.
     """
     device, dtype, head_dim, heads, window, shifted, num_iters = setting
+    if device.type == "cuda" and torch.cuda.get_device_capability(device) < TENSOR_CORES:
+        tried[setting] = f"they need a GPU of compute capability {'.'.join(map(str, TENSOR_CORES))} or more"
+        return tried[setting]
     generator = torch.Generator().manual_seed(0)  # the user's random numbers stay as they are
 
     def volume() -> Tensor:

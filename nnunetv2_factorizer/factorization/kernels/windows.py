@@ -1,8 +1,10 @@
-"""Fused kernels: a program reads a window of one or more heads once, factorizes it on chip and writes it once.
+"""Fused kernels: a program makes a summary of a window of a few heads, iterates on it and writes the window.
 
-The matrix of a window stays in registers for all `T` iterations, so that the power iteration needs no `K = X X^T`: with
-`Y = X^T` on chip, `K u` is `Y^T (Y u)`. All arithmetic is in float32, whatever the volume is stored in. The windows of
-the regular grid are written, those of the shifted grid are added in a second launch.
+The summary, `K = X X^T` and `a = X v0`, is a product of matrices for all heads of a program at once, which tensor cores
+compute; `same` says which of its numbers belong to one head. The programs of the regular grid write their direction
+`u` only. Those of the shifted grid, launched next, write the mean of both: the volume is read twice and written once,
+and what a program reads a second time is still in the cache. Sums are in float32. For a volume in float16 what is
+multiplied is in float16, `v0` and `u u^T` as well; it needs no scaling then.
 """
 
 from math import prod
@@ -16,19 +18,30 @@ from torch import Tensor
 from nnunetv2_factorizer.factorization.kernels import heads_of_program, power_of_two
 from nnunetv2_factorizer.factorization.rank_one import EPS
 
-SIZES = [f"{kind}{axis}" for kind in "SNO" for axis in range(3)] + ["H", "GROUPS"]
+SIZES = [f"{kind}{axis}" for kind in "SN" for axis in range(3)] + ["GROUPS"]
 """Arguments for whose values nothing is compiled anew. `C` is not among them: loads are wide where 16 divides it."""
 
-NUMBERS_PER_WARP = 1024
-"""So many of the tile for each warp: twice as many, and the backward kernel's registers no longer hold them."""
+VOXELS = 64
+"""That a program works on at a time, an eighth of a window of 8^3.
+
+Half of them where there are not registers for more: in float32, and where 16 bytes are not read at once.
+"""
+
+SMALLEST_SIZE = tl.constexpr(2.0**-120)
+"""That heads are divided by; a smaller one has no inverse in float32."""
+
+SMALLEST_SIDE = 16
+"""Of a matrix that tensor cores multiply."""
 
 
 def mix_windows(x: Tensor, v0: Tensor, head_dim: int, window: list[int], shifted: bool, num_iters: int) -> Tensor:
     """What `mix` does on a contiguous `(B, *S, C)` with one to three spatial axes."""
     out = torch.empty_like(x)
+    grid, launches = _launches(x, head_dim, window, shifted, num_iters)
+    u = x.new_empty(*grid, launches[0]["TILE_C"], dtype=torch.float32)
     with torch.cuda.device_of(x):
-        for grid, launch in _launches(x, v0, head_dim, window, shifted, num_iters):
-            _forward_kernel[grid](x, v0, out, **launch)
+        for launch in launches:
+            _forward_kernel[grid](x, v0, u, out, **launch)
     return out
 
 
@@ -37,162 +50,318 @@ def mix_windows_backward(
 ) -> Tensor:
     """The gradient with respect to `x` `(B, *S, C)`."""
     dx = torch.empty_like(x)
+    grid, launches = _launches(x, head_dim, window, shifted, num_iters)
+    u, da = x.new_empty(2, *grid, launches[0]["TILE_C"], dtype=torch.float32)
+    d = x.new_empty(*grid, launches[0]["TILE_C"], head_dim, dtype=torch.float32)
     with torch.cuda.device_of(x):
-        for grid, launch in _launches(x, v0, head_dim, window, shifted, num_iters):
-            _backward_kernel[grid](grad, x, v0, dx, **launch)
+        for launch in launches:
+            _backward_kernel[grid](grad, x, v0, u, da, d, dx, **launch)
     return dx
 
 
 def _launches(
-    x: Tensor, v0: Tensor, head_dim: int, window: list[int], shifted: bool, num_iters: int
-) -> list[tuple[tuple[int], dict[str, Any]]]:
-    """The grid of programs and the arguments of the kernel, for one or two grids of windows."""
+    x: Tensor, head_dim: int, window: list[int], shifted: bool, num_iters: int
+) -> tuple[tuple[int], list[dict[str, Any]]]:
+    """The grid of programs, and the arguments of the kernel for one or two grids of windows."""
     size = [1] * (5 - x.ndim) + list(x.shape[1:-1])
     window = [1] * (5 - x.ndim) + list(window)
     number = [-(-s // p) for s, p in zip(size, window, strict=True)]
     num_heads = x.shape[-1] // head_dim
-    heads = heads_of_program(num_heads, head_dim, window, x.element_size())
-    tile = heads * power_of_two(len(v0)) * power_of_two(head_dim)
+    heads = heads_of_program(num_heads, head_dim)
+    tile_c = max(SMALLEST_SIDE, power_of_two(heads * head_dim))
+    groups = -(-num_heads // heads)
+    voxels = VOXELS // 2 if x.dtype == torch.float32 or heads * head_dim % 8 else VOXELS
+    arguments: dict[str, Any] = {f"S{axis}": s for axis, s in enumerate(size)}
+    arguments |= {f"P{axis}": p for axis, p in enumerate(window)}
+    arguments |= {f"N{axis}": n for axis, n in enumerate(number)}
+    arguments |= {
+        "C": x.shape[-1], "GROUPS": groups, "E": head_dim, "T": num_iters, "HEADS": heads, "TILE_C": tile_c,
+        "TILE_T": power_of_two(num_iters),
+        "TYPE": tl.float16 if x.dtype == torch.float16 else tl.float32,
+        "PRECISION": "tf32x3" if x.dtype == torch.float32 else "tf32",  # which holds a bfloat16 exactly
+        "TINY": EPS, "num_warps": 2,
+    }  # fmt: skip
     launches = []
-    for add in range(1 + shifted):
-        arguments: dict[str, Any] = {f"S{axis}": s for axis, s in enumerate(size)}
-        arguments |= {f"P{axis}": p for axis, p in enumerate(window)}
-        arguments |= {f"N{axis}": n for axis, n in enumerate(number)}
-        arguments |= {f"O{axis}": add * (p // 2) for axis, p in enumerate(window)}
-        arguments |= {
-            "C": x.shape[-1], "H": num_heads, "GROUPS": -(-num_heads // heads),
-            "E": head_dim, "T": num_iters, "HEADS": heads,
-            "TILE_N": power_of_two(len(v0)), "TILE_E": power_of_two(head_dim), "TILE_T": power_of_two(num_iters),
-            "SCALE": 1 / (1 + shifted), "ADD": bool(add), "TINY": EPS,
-            "num_warps": min(16, max(1, tile // NUMBERS_PER_WARP)),
-        }  # fmt: skip
-        launches.append(((x.shape[0] * prod(number) * arguments["GROUPS"],), arguments))
-    return launches
+    for last in [False, True] if shifted else [True]:
+        offset = [(p // 2) * (shifted and last) for p in window]
+        half = [p - o for p, o in zip(window, offset, strict=True)]
+        tiles = (min(voxels, max(SMALLEST_SIDE, power_of_two(prod(size)))) for size in (window, half))
+        launch = dict(zip(("O0", "O1", "O2", "TILE_N", "TILE_H"), (*offset, *tiles), strict=True))
+        halves = prod(2 if o else 1 for o in offset)
+        launches.append(arguments | launch | {"BOTH": shifted, "APPLY": last, "HALVES": halves})
+    return (x.shape[0] * prod(number) * groups,), launches
 
 
 @triton.jit
-def _tile(S0, S1, S2, P0, P1, P2, N0, N1, N2, O0, O1, O2, C, H, GROUPS, E, HEADS, TILE_N, TILE_E):
-    """Where the numbers `(TILE_N, HEADS, TILE_E)` of this program's window and heads are, and which of them exist.
+def _channels(C, GROUPS, E: tl.constexpr, HEADS: tl.constexpr, TILE_C: tl.constexpr):
+    """The channels `(TILE_C,)` of this program and of the volume, which exist, and which are of one head (two axes)."""
+    row = tl.arange(0, TILE_C)
+    channel = tl.program_id(0) % GROUPS * (HEADS * E) + row
+    return row, channel, (row < HEADS * E) & (channel < C), row[:, None] // E == row[None, :] // E
 
-    Programs of one window follow each other: what one of them reads beside its own heads, the next finds in the cache.
-    """
+
+@triton.jit
+def _window(N0, N1, N2, GROUPS):
+    """The image and the place of this program's window. Programs of one window, side by side, share what is cached."""
     index = tl.program_id(0) // GROUPS
-    place = tl.arange(0, TILE_N)
-    # Rolled coordinates; those beyond the volume are padding.
-    d = ((index // (N1 * N2) % N0) * P0 + place // (P1 * P2) - O0 + N0 * P0) % (N0 * P0)
-    h = ((index // N2 % N1) * P1 + place // P2 % P1 - O1 + N1 * P1) % (N1 * P1)
-    w = ((index % N2) * P2 + place % P2 - O2 + N2 * P2) % (N2 * P2)
-    inside = (place < P0 * P1 * P2) & (d < S0) & (h < S1) & (w < S2)
-    item = (index // (N0 * N1 * N2)).to(tl.int64)
-    voxel = ((item * S0 + d) * S1 + h) * S2 + w
-    head = tl.program_id(0) % GROUPS * HEADS + tl.arange(0, HEADS)
-    row = tl.arange(0, TILE_E)
-    channel = head[:, None] * E + row[None, :]
-    exists = (head[:, None] < H) & (row[None, :] < E)
-    return voxel[:, None, None] * C + channel[None, :, :], inside[:, None, None] & exists[None, :, :]
+    return (index // (N0 * N1 * N2)).to(tl.int64), index // (N1 * N2) % N0, index // N2 % N1, index % N2
 
 
 @triton.jit
-def _along_rows(y, u):
-    """`Y u`: `(TILE_N, HEADS)`."""
-    return tl.sum(y * u[None, :, :], axis=2)
+def _voxels(item, n0, n1, n2, p0, p1, p2, O0, O1, O2, S0, S1, S2, P0, P1, P2, N0, N1, N2):
+    """The voxels at places `p` of a window whose grid begins `O` before the volume, and which of them exist."""
+    d, h, w = n0 * P0 + p0 - O0, n1 * P1 + p1 - O1, n2 * P2 + p2 - O2
+    d, h, w = tl.where(d < 0, d + N0 * P0, d), tl.where(h < 0, h + N1 * P1, h), tl.where(w < 0, w + N2 * P2, w)
+    return ((item * S0 + d) * S1 + h) * S2 + w, (d < S0) & (h < S1) & (w < S2)
 
 
 @triton.jit
-def _along_columns(y, s):
-    """`Y^T s`: `(HEADS, TILE_E)`."""
-    return tl.sum(y * s[:, :, None], axis=0)
+def _along_axes(half, O1: tl.constexpr, O2: tl.constexpr):
+    """Whether it is the first (0) or the second half along each axis; where a grid has no offset there is one."""
+    number1: tl.constexpr = 2 if O1 else 1
+    number2: tl.constexpr = 2 if O2 else 1
+    return half // (number1 * number2), half // number2 % number1, half % number2
 
 
 @triton.jit
-def _size_of_heads(y, v):
-    """That of `scaled` in `rank_one.py`: `(HEADS,)`, the power of two is the exponent's bits alone."""
-    largest = tl.max(_along_columns(y, v), axis=1)
+def _in_half(l, half, P: tl.constexpr, O: tl.constexpr):
+    """Places `l` of a half as places of the window, and which of them it has."""
+    return half * O + l, l < (tl.where(half == 0, O, P - O) if O else P)
+
+
+@triton.jit
+def _regular(n, half, N, O: tl.constexpr):
+    """The regular grid's window that has this half of the shifted grid's window `n`."""
+    n += half - (1 if O else 0)
+    return tl.where(n < 0, n + N, n)
+
+
+@triton.jit
+def _relu(y):
+    """Lets NaN through, as PyTorch's does."""
+    return tl.maximum(y, 0, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
+def _of_heads(a, same):
+    """The sum over the channels of its head, for each of `a` `(TILE_C,)`."""
+    return tl.sum(tl.where(same, a[None, :], 0), axis=1)
+
+
+@triton.jit
+def _size_of_heads(largest, same):
+    """Powers of two near the largest number of each head `(TILE_C,)`, made of the bits of its exponent."""
+    largest = tl.max(tl.where(same, largest[None, :], 0), axis=1)
     size = (largest.to(tl.int32, bitcast=True) & 0x7F800000).to(tl.float32, bitcast=True)
-    return tl.where((size > 0) & (size < float("inf")), size, 1.0)
+    return tl.where((size > SMALLEST_SIZE) & (size < float("inf")), size, SMALLEST_SIZE)
 
 
 @triton.jit
-def _length(a, TINY):
-    """`(HEADS,)`."""
-    return tl.maximum(tl.sqrt(tl.sum(a * a, axis=1)), TINY)
+def _length(a, same, TINY: tl.constexpr):
+    """That of each head, for each of its channels."""
+    return tl.maximum(tl.sqrt(_of_heads(a * a, same)), TINY)
+
+
+@triton.jit
+def _along(k, u, same):
+    """`K u` of each head; what is not finite stays in its head."""
+    return tl.sum(tl.where(same, k * u[None, :], 0), axis=1)
+
+
+@triton.jit
+def _first_step(k, a, same, TINY: tl.constexpr):
+    """`K` and `a` divided by their lengths, of which `u` does not depend; then `w = K^(T-1) a` stays in range."""
+    length_of_k = tl.maximum(tl.sqrt(_of_heads(tl.sum(k * k, axis=1), same)), TINY)
+    length_of_a = _length(a, same, TINY)
+    return k / length_of_k[:, None], a / length_of_a, length_of_k, length_of_a
+
+
+@triton.jit
+def _outer(a, b, same):
+    """`a b^T` of each head."""
+    return tl.where(same, a[:, None] * b[None, :], 0)
+
+
+@triton.jit
+def _summary(
+    x, grad, v0, item, n0, n1, n2, channel, exists, same, S0, S1, S2, P0, P1, P2, N0, N1, N2, O0, O1, O2, C,
+    TILE_C: tl.constexpr, TILE_N: tl.constexpr, TYPE: tl.constexpr, PRECISION: tl.constexpr,
+    BACKWARD: tl.constexpr,
+):  # fmt: skip
+    """`K`, `a` and the size that `X` was divided by; for the backward pass `Y^T G`, else zeros."""
+    k = tl.zeros((TILE_C, TILE_C), tl.float32)
+    cross = tl.zeros((TILE_C, TILE_C), tl.float32)
+    a = tl.zeros((TILE_N, TILE_C), tl.float32)
+    size = _size_of_heads(tl.zeros((TILE_C,), tl.float32), same)
+    for start in range(0, P0 * P1 * P2, TILE_N):
+        place = start + tl.arange(0, TILE_N)
+        voxel, inside = _voxels(
+            item, n0, n1, n2, place // (P1 * P2), place // P2 % P1, place % P2,
+            O0, O1, O2, S0, S1, S2, P0, P1, P2, N0, N1, N2,
+        )  # fmt: skip
+        of_window = place < P0 * P1 * P2
+        offsets = voxel[:, None] * C + channel[None, :]
+        mask = (inside & of_window)[:, None] & exists[None, :]
+        y = _relu(tl.load(x + offsets, mask=mask, other=0)).to(TYPE)
+        v = tl.load(v0 + place, mask=of_window, other=0)
+        if TYPE == tl.float32:
+            larger = tl.maximum(size, _size_of_heads(tl.max(y, axis=0), same))
+            y /= larger[None, :]
+            size /= larger
+            k *= size[None, :] * size[None, :]
+            a *= size[None, :]
+            cross *= size[:, None]
+            size = larger
+        k = tl.dot(tl.trans(y), y, k, input_precision=PRECISION)
+        a += y.to(tl.float32) * v[:, None]
+        if BACKWARD:
+            g = tl.load(grad + offsets, mask=mask, other=0).to(TYPE)
+            cross = tl.dot(tl.trans(y), g, cross, input_precision=PRECISION)
+    return tl.where(same, k, 0), tl.sum(a, axis=0), size, tl.where(same, cross, 0)
+
+
+@triton.jit
+def _half_voxels(
+    start, half0, half1, half2, item, n0, n1, n2, S0, S1, S2, P0: tl.constexpr, P1: tl.constexpr, P2: tl.constexpr,
+    N0, N1, N2, O0: tl.constexpr, O1: tl.constexpr, O2: tl.constexpr, TILE_H: tl.constexpr,
+):  # fmt: skip
+    """Voxels of a half along each axis, which of them exist, and their places in windows of this and the regular grid.
+
+    All of them are of one window of each grid.
+    """
+    side1: tl.constexpr = P1 - O1
+    side2: tl.constexpr = P2 - O2
+    place = start + tl.arange(0, TILE_H)
+    p0, in0 = _in_half(place // (side1 * side2), half0, P0, O0)
+    p1, in1 = _in_half(place // side2 % side1, half1, P1, O1)
+    p2, in2 = _in_half(place % side2, half2, P2, O2)
+    voxel, inside = _voxels(item, n0, n1, n2, p0, p1, p2, O0, O1, O2, S0, S1, S2, P0, P1, P2, N0, N1, N2)
+    r0, r1, r2 = (p0 + P0 - O0) % P0, (p1 + P1 - O1) % P1, (p2 + P2 - O2) % P2
+    return voxel, inside & in0 & in1 & in2, (p0 * P1 + p1) * P2 + p2, (r0 * P1 + r1) * P2 + r2
+
+
+@triton.jit
+def _regular_program(
+    half0, half1, half2, item, n0, n1, n2, N0, N1, N2, O0: tl.constexpr, O1: tl.constexpr, O2: tl.constexpr, GROUPS
+):
+    """The program of the regular grid that had the same heads and the window of these voxels."""
+    n0, n1, n2 = _regular(n0, half0, N0, O0), _regular(n1, half1, N1, O1), _regular(n2, half2, N2, O2)
+    return (((item * N0 + n0) * N1 + n1) * N2 + n2) * GROUPS + tl.program_id(0) % GROUPS
 
 
 @triton.jit(do_not_specialize=SIZES)
 def _forward_kernel(
-    x, v0, out,
-    S0, S1, S2, P0: tl.constexpr, P1: tl.constexpr, P2: tl.constexpr, N0, N1, N2, O0, O1, O2, C, H, GROUPS,
-    E: tl.constexpr, T: tl.constexpr, HEADS: tl.constexpr, TILE_N: tl.constexpr, TILE_E: tl.constexpr,
-    TILE_T: tl.constexpr, SCALE: tl.constexpr, ADD: tl.constexpr, TINY: tl.constexpr,
+    x, v0, us, out,
+    S0, S1, S2, P0: tl.constexpr, P1: tl.constexpr, P2: tl.constexpr, N0, N1, N2,
+    O0: tl.constexpr, O1: tl.constexpr, O2: tl.constexpr, C, GROUPS, E: tl.constexpr, T: tl.constexpr,
+    HEADS: tl.constexpr, TILE_C: tl.constexpr, TILE_N: tl.constexpr, TILE_H: tl.constexpr, TILE_T: tl.constexpr,
+    TYPE: tl.constexpr, PRECISION: tl.constexpr, TINY: tl.constexpr, BOTH: tl.constexpr, APPLY: tl.constexpr,
+    HALVES: tl.constexpr,
 ):  # fmt: skip
-    offsets, exists = _tile(S0, S1, S2, P0, P1, P2, N0, N1, N2, O0, O1, O2, C, H, GROUPS, E, HEADS, TILE_N, TILE_E)
-    y = tl.load(x + offsets, mask=exists, other=0).to(tl.float32)
-    y = tl.where(y < 0, 0, y)  # lets NaN through, as PyTorch's ReLU does
-    place = tl.arange(0, TILE_N)
-    s = tl.load(v0 + place, mask=place < P0 * P1 * P2, other=0).to(tl.float32)[:, None]
-    size = _size_of_heads(y, s)
-    y = y / size[None, :, None]
-    u = tl.zeros((HEADS, TILE_E), tl.float32)
-    for _ in tl.static_range(T):
-        a = _along_columns(y, s)
-        u = a / _length(a, TINY)[:, None]
-        s = _along_rows(y, u)
-    z = (s * size[None, :])[:, :, None] * u[None, :, :] * SCALE
-    if ADD:
-        z += tl.load(out + offsets, mask=exists, other=0).to(tl.float32)
-    tl.store(out + offsets, z.to(out.dtype.element_ty), mask=exists)
-
-
-@triton.jit
-def _normalise_backward(du, u, length):
-    """The gradient with respect to `w` where `u = w / ||w||`."""
-    return (du - u * tl.sum(u * du, axis=1)[:, None]) / length[:, None]
+    row, channel, exists, same = _channels(C, GROUPS, E, HEADS, TILE_C)
+    item, n0, n1, n2 = _window(N0, N1, N2, GROUPS)
+    k, a, _size, _cross = _summary(
+        x, x, v0, item, n0, n1, n2, channel, exists, same, S0, S1, S2, P0, P1, P2, N0, N1, N2, O0, O1, O2, C,
+        TILE_C, TILE_N, TYPE, PRECISION, False,
+    )  # fmt: skip
+    k, w, _length_of_k, _length_of_a = _first_step(k, a, same, TINY)
+    for _step in tl.static_range(T - 1):
+        w = _along(k, w, same)
+    u = w / _length(w, same, TINY)
+    if not APPLY:
+        tl.store(us + tl.program_id(0) * TILE_C + row, u)
+    else:
+        for half in range(HALVES):
+            half0, half1, half2 = _along_axes(half, O1, O2)
+            p = _outer(u, u, same)
+            if BOTH:
+                program = _regular_program(half0, half1, half2, item, n0, n1, n2, N0, N1, N2, O0, O1, O2, GROUPS)
+                other = tl.load(us + program * TILE_C + row)
+                p = (p + _outer(other, other, same)) / 2
+            for start in range(0, (P0 - O0) * (P1 - O1) * (P2 - O2), TILE_H):
+                voxel, inside, _place, _regular_place = _half_voxels(
+                    start, half0, half1, half2, item, n0, n1, n2, S0, S1, S2, P0, P1, P2, N0, N1, N2, O0, O1, O2,
+                    TILE_H,
+                )  # fmt: skip
+                offsets = voxel[:, None] * C + channel[None, :]
+                mask = inside[:, None] & exists[None, :]
+                y = _relu(tl.load(x + offsets, mask=mask, other=0)).to(TYPE)
+                z = tl.dot(y, p.to(TYPE), input_precision=PRECISION)
+                tl.store(out + offsets, z.to(out.dtype.element_ty), mask=mask)
 
 
 @triton.jit(do_not_specialize=SIZES)
 def _backward_kernel(
-    grad, x, v0, dx,
-    S0, S1, S2, P0: tl.constexpr, P1: tl.constexpr, P2: tl.constexpr, N0, N1, N2, O0, O1, O2, C, H, GROUPS,
-    E: tl.constexpr, T: tl.constexpr, HEADS: tl.constexpr, TILE_N: tl.constexpr, TILE_E: tl.constexpr,
-    TILE_T: tl.constexpr, SCALE: tl.constexpr, ADD: tl.constexpr, TINY: tl.constexpr,
+    grad, x, v0, us, das, ds, dx,
+    S0, S1, S2, P0: tl.constexpr, P1: tl.constexpr, P2: tl.constexpr, N0, N1, N2,
+    O0: tl.constexpr, O1: tl.constexpr, O2: tl.constexpr, C, GROUPS, E: tl.constexpr, T: tl.constexpr,
+    HEADS: tl.constexpr, TILE_C: tl.constexpr, TILE_N: tl.constexpr, TILE_H: tl.constexpr, TILE_T: tl.constexpr,
+    TYPE: tl.constexpr, PRECISION: tl.constexpr, TINY: tl.constexpr, BOTH: tl.constexpr, APPLY: tl.constexpr,
+    HALVES: tl.constexpr,
 ):  # fmt: skip
-    offsets, exists = _tile(S0, S1, S2, P0, P1, P2, N0, N1, N2, O0, O1, O2, C, H, GROUPS, E, HEADS, TILE_N, TILE_E)
-    y = tl.load(x + offsets, mask=exists, other=0).to(tl.float32)
-    y = tl.where(y < 0, 0, y)  # lets NaN through, as PyTorch's ReLU does
-    g = tl.load(grad + offsets, mask=exists, other=0).to(tl.float32) * SCALE
-    place = tl.arange(0, TILE_N)
-    v = tl.load(v0 + place, mask=place < P0 * P1 * P2, other=0).to(tl.float32)[:, None]
-    y = y / _size_of_heads(y, v)[None, :, None]
+    row, channel, exists, same = _channels(C, GROUPS, E, HEADS, TILE_C)
+    item, n0, n1, n2 = _window(N0, N1, N2, GROUPS)
+    k, a, size, cross = _summary(
+        x, grad, v0, item, n0, n1, n2, channel, exists, same, S0, S1, S2, P0, P1, P2, N0, N1, N2, O0, O1, O2, C,
+        TILE_C, TILE_N, TYPE, PRECISION, True,
+    )  # fmt: skip
 
-    # The directions u_1 .. u_T and the lengths they had, step by step in the first axis.
-    step = tl.arange(0, TILE_T)
-    directions = tl.zeros((TILE_T, HEADS, TILE_E), tl.float32)
-    lengths = tl.zeros((TILE_T, HEADS), tl.float32)
-    u = tl.zeros((HEADS, TILE_E), tl.float32)
-    s = v
-    for t in tl.static_range(T):
-        a = _along_columns(y, s)
-        length = _length(a, TINY)
-        u = a / length[:, None]
-        s = _along_rows(y, u)
-        directions = tl.where((step == t)[:, None, None], u[None, :, :], directions)
-        lengths = tl.where((step == t)[:, None], length[None, :], lengths)
+    # The vectors w_1 .. w_T, in the first axis.
+    step = tl.arange(0, TILE_T)[:, None]
+    k, w, length_of_k, length_of_a = _first_step(k, a, same, TINY)
+    ws = tl.where(step == 0, w[None, :], 0)
+    for t in tl.static_range(1, T):
+        w = _along(k, w, same)
+        ws = tl.where(step == t, w[None, :], ws)
+    length = _length(w, same, TINY)
+    u = w / length
 
-    # dY = q u^T + sum_t (Y dw_t u_{t-1}^T + Y u_{t-1} dw_t^T) + v0 da^T, without ever making dK.
-    q = _along_rows(g, u)
-    du = _along_columns(g, s) + _along_columns(y, q)
-    dy = q[:, :, None] * u[None, :, :]
+    # dY = G P + Y D + v0 da^T with D = dK + dK^T, as in `gradient` of `rank_one.py`.
+    du = _along(cross, u, same) + tl.sum(tl.where(same, cross * u[:, None], 0), axis=0)
+    dw = (du - u * _of_heads(u * du, same)) / length
+    d = tl.zeros((TILE_C, TILE_C), tl.float32)
     for back in tl.static_range(T - 1):
-        t = T - 1 - back
-        u = tl.sum(tl.where((step == t)[:, None, None], directions, 0), axis=0)
-        before = tl.sum(tl.where((step == t - 1)[:, None, None], directions, 0), axis=0)
-        dw = _normalise_backward(du, u, tl.sum(tl.where((step == t)[:, None], lengths, 0), axis=0))
-        along_dw = _along_rows(y, dw)
-        dy += along_dw[:, :, None] * before[None, :, :] + _along_rows(y, before)[:, :, None] * dw[None, :, :]
-        du = _along_columns(y, along_dw)
-    u = tl.sum(tl.where((step == 0)[:, None, None], directions, 0), axis=0)
-    da = _normalise_backward(du, u, tl.sum(tl.where((step == 0)[:, None], lengths, 0), axis=0))
-    dy = tl.where(y <= 0, 0, dy + v[:, :, None] * da[None, :, :])  # NaN stays
-    if ADD:
-        dy += tl.load(dx + offsets, mask=exists, other=0).to(tl.float32)
-    tl.store(dx + offsets, dy.to(dx.dtype.element_ty), mask=exists)
+        before = tl.sum(tl.where(step == T - 2 - back, ws, 0), axis=0)
+        d += _outer(dw, before, same) + _outer(before, dw, same)
+        dw = _along(k, dw, same)
+    d /= length_of_k[:, None]
+    da = dw / length_of_a
+    if TYPE == tl.float32:
+        d /= size[:, None]
+
+    # Of `d`, the rows of each head's block, `(TILE_C, E)`.
+    blocks = row[:, None] * E + row[None, :] % E
+    if not APPLY:
+        tl.store(us + tl.program_id(0) * TILE_C + row, u)
+        tl.store(das + tl.program_id(0) * TILE_C + row, da)
+        tl.store(ds + tl.program_id(0) * (TILE_C * E) + blocks, d, mask=same)
+    else:
+        for half in range(HALVES):
+            half0, half1, half2 = _along_axes(half, O1, O2)
+            p, d_both, da_regular = _outer(u, u, same), d, tl.zeros_like(da)
+            if BOTH:
+                program = _regular_program(half0, half1, half2, item, n0, n1, n2, N0, N1, N2, O0, O1, O2, GROUPS)
+                other = tl.load(us + program * TILE_C + row)
+                da_regular = tl.load(das + program * TILE_C + row) / 2
+                d_both = (d + tl.load(ds + program * (TILE_C * E) + blocks, mask=same, other=0)) / 2
+                p = (p + _outer(other, other, same)) / 2
+            scale = _size_of_heads(tl.max(tl.abs(d_both), axis=0), same)
+            d_both /= scale[None, :]
+            for start in range(0, (P0 - O0) * (P1 - O1) * (P2 - O2), TILE_H):
+                voxel, inside, place, regular_place = _half_voxels(
+                    start, half0, half1, half2, item, n0, n1, n2, S0, S1, S2, P0, P1, P2, N0, N1, N2, O0, O1, O2,
+                    TILE_H,
+                )  # fmt: skip
+                offsets = voxel[:, None] * C + channel[None, :]
+                mask = inside[:, None] & exists[None, :]
+                y = _relu(tl.load(x + offsets, mask=mask, other=0)).to(TYPE)
+                g = tl.load(grad + offsets, mask=mask, other=0).to(TYPE)
+                dy = tl.dot(y, d_both.to(TYPE), input_precision=PRECISION) * scale[None, :]
+                dy = tl.dot(g, p.to(TYPE), dy, input_precision=PRECISION)
+                v = tl.load(v0 + place, mask=inside, other=0)
+                if BOTH:
+                    dy += tl.load(v0 + regular_place, mask=inside, other=0)[:, None] * da_regular[None, :]
+                    v /= 2
+                dy += v[:, None] * da[None, :]
+                dy = tl.where(y <= 0, 0, dy)  # NaN stays
+                tl.store(dx + offsets, dy.to(dx.dtype.element_ty), mask=mask)
