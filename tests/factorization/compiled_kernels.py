@@ -6,28 +6,24 @@ python -m tests.factorization.compiled_kernels --capability 80 90 --dtype float1
 import argparse
 import json
 import re
-import subprocess
-import tempfile
 from itertools import product
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import torch
-import triton
-from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
 
 from nnunetv2_factorizer.factorization.kernels import windows
+from tests.cross_compile import cross_compile, specialised
 
-CUOBJDUMP = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
 POINTERS = {
-    windows._forward_kernel: {"x": "", "v0": "fp32", "us": "fp32", "out": ""},
-    windows._backward_kernel: {"grad": "", "x": "", "v0": "fp32", "us": "fp32", "das": "fp32", "ds": "fp32", "dx": ""},
-}
-"""The kernels, and the types of what their pointers point to where it is not that of the volume."""
+    windows._forward_kernel: {"x": "", "v0": "*fp32", "us": "*fp32", "out": ""},
+    windows._backward_kernel: {
+        "grad": "", "x": "", "v0": "*fp32", "us": "*fp32", "das": "*fp32", "ds": "*fp32", "dx": "",
+    },
+}  # fmt: skip
+"""The kernels, and the types of their addresses where they are not of the volume's type."""
 
-TYPES = {"float16": "fp16", "bfloat16": "bf16", "float32": "fp32"}
+TYPES = {"float16": "*fp16", "bfloat16": "*bf16", "float32": "*fp32"}
 INSTRUCTION = re.compile(r"/\*([0-9a-f]{4,})\*/\s+(?:@!?U?P\w+ +)?([A-Z][\w.]+)(.*)")
 
 
@@ -36,46 +32,25 @@ def examine(kernel: Any, launch: dict[str, Any], dtype: str, capability: int) ->
 
     Instructions are those of all warps for 32 numbers, so those of a thread for one; a loop counts as often as it runs.
     """
-    options = {"num_warps": launch["num_warps"]}
-    signature, constants, attributes = {}, {}, {}
-    for index, parameter in enumerate(kernel.params):
-        if parameter.name in POINTERS[kernel]:
-            signature[parameter.name] = "*" + (POINTERS[kernel][parameter.name] or TYPES[dtype])
-        elif parameter.is_constexpr:
-            signature[parameter.name], constants[parameter.name] = "constexpr", launch[parameter.name]
-        else:
-            signature[parameter.name] = "i32"
-        if parameter.name in POINTERS[kernel] or (parameter.name == "C" and launch["C"] % 16 == 0):
-            attributes[(index,)] = [["tt.divisibility", 16]]
-    source = ASTSource(kernel, signature, constants, attributes)
-    compiled = triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
-    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
-        file.write(compiled.asm["cubin"])
-        file.flush()
-        usage, code = (_cuobjdump(option, file.name) for option in ("-res-usage", "-sass"))
-    registers, stack, local = (int(re.search(rf"{name}:(\d+)", usage)[1]) for name in ("REG", "STACK", "LOCAL"))
-    instructions = INSTRUCTION.findall(code)
-    arguments = [p for p in kernel.params if not p.is_constexpr and p.name not in POINTERS[kernel]]
-    window = prod(launch[f"P{axis}"] for axis in range(3))
-    numbers = window * launch["HEADS"] * launch["E"]
+    pointers = {name: kind or TYPES[dtype] for name, kind in POINTERS[kernel].items()}
+    code = cross_compile(kernel, pointers, launch, capability)
+    instructions = INSTRUCTION.findall(code.sass)
+    window = [launch[f"P{axis}"] for axis in range(3)]
+    numbers = prod(window) * launch["HEADS"] * launch["E"]
     return {
         "kernel": kernel.fn.__name__,
         "apply": launch["APPLY"],
         "capability": capability,
         "dtype": dtype,
-        "window": [launch[f"P{axis}"] for axis in range(3)],
+        "window": window,
         "head_dim": launch["E"],
-        "specialised": [p.name for p in arguments if not p.do_not_specialize],
-        "registers": registers,
-        "spilled": stack + local,
-        "shared": compiled.metadata.shared,
+        "specialised": specialised(kernel, pointers),
+        "registers": code.registers,
+        "spilled": code.spilled,
+        "shared": code.shared,
         "load_bits": max(_bits(name) for _, name, _ in instructions if name.startswith(("LDG.", "LDGSTS."))),
         "instructions": round(_executed(instructions, launch) * launch["num_warps"] * 32 / numbers, 1),
     }
-
-
-def _cuobjdump(option: str, file: str) -> str:
-    return subprocess.run([CUOBJDUMP, option, file], check=True, capture_output=True, text=True).stdout
 
 
 def _bits(load: str) -> int:
