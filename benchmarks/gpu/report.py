@@ -99,7 +99,7 @@ def _steps(numbers: Numbers) -> str:
     steps = {key: line for key, line in _items(numbers, "steps").items() if "ms" in line}
     rows = []
     for key, line in steps.items():
-        name, _, mode = key.partition(", ")
+        name, _, mode = key.rpartition(", ")
         columns = ("recompilations", "graph_breaks", "synchronisations")
         rows.append(
             [
@@ -117,7 +117,13 @@ def _steps(numbers: Numbers) -> str:
 def _top_kernels(numbers: Numbers) -> str:
     items = {key: line for key, line in _items(numbers, "steps").items() if key.endswith("compiled, kernels")}
     rows = [
-        (key.partition(", ")[0], f"`{kernel['name']}`", kernel["ms"], kernel["ms"] / line["total_ms"], kernel["calls"])
+        (
+            key.removesuffix(", compiled, kernels"),
+            f"`{kernel['name']}`",
+            kernel["ms"],
+            kernel["ms"] / line["total_ms"],
+            kernel["calls"],
+        )
         for key, line in items.items()
         for kernel in line["kernels"][:KERNELS_SHOWN]
     ]

@@ -47,7 +47,6 @@ def test_what_nnunet_trains_with(capability: str) -> None:
 @pytest.mark.parametrize("capability", ["80", "86", "89", "90", "120"])
 def test_every_gpu_and_type(capability: str, dtype: str) -> None:
     for window in (["8", "8", "8"], ["5", "7", "5"], ["8", "8"]):
-        kernels = compiled(
-            "--capability", capability, "--dtype", dtype, "--window", *window, "--head-dim", "4", "8", "20", "32"
-        )
-        check(kernels, spilled=256)
+        heads = ["4", "8", "20", "32"] if dtype == "float16" else ["8"]
+        kernels = compiled("--capability", capability, "--dtype", dtype, "--window", *window, "--head-dim", *heads)
+        check(kernels, spilled=128)

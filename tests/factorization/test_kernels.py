@@ -32,7 +32,7 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
         ((2, 9, 8), (1, 8, 8), 8, 2, True, 1),
         ((7, 6), (4, 4), 4, 2, True, 16),
         ((13,), (4,), 5, 1, True, 2),
-        ((17, 10), (16, 10), 40, 20, True, 2),  # a window of several tiles, a head that is no power of two
+        ((19, 17), (18, 16), 40, 20, True, 2),  # a window and its halves of several tiles, a head that is no power of two
         ((6, 5), (5, 3), 80, 8, True, 3),  # several programs a window, the last with fewer heads
         ((3, 4), (3, 4), 64, 32, True, 5),  # one window
     ],
@@ -228,6 +228,14 @@ def test_a_full_memory_is_no_reason_for_the_next_time(
     assert usable(x, 2, [3, 3], True, 5)
     [text] = fallbacks(recwarn)
     assert "(CUDA out of memory)" in text
+
+
+@pytest.mark.usefixtures("trials")
+def test_gpus_without_tensor_cores_for_triton_are_left_to_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Turing's: the compiler spills kilobytes there."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    setting = trial.usual_setting(torch.device("cuda"))
+    assert trial.why_not(setting, mixing.PLAIN) == "they need a GPU of compute capability 8.0 or more"
 
 
 @pytest.mark.usefixtures("trials")
