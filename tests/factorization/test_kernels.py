@@ -32,7 +32,7 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
         ((2, 9, 8), (1, 8, 8), 8, 2, True, 1),
         ((7, 6), (4, 4), 4, 2, True, 16),
         ((13,), (4,), 5, 1, True, 2),
-        ((19, 17), (18, 16), 40, 20, True, 2),  # a window and its halves of several tiles, a head that is no power of two
+        ((19, 16), (18, 16), 20, 20, True, 2),  # windows and halves of several tiles, heads that are no power of two
         ((6, 5), (5, 3), 80, 8, True, 3),  # several programs a window, the last with fewer heads
         ((3, 4), (3, 4), 64, 32, True, 5),  # one window
     ],
