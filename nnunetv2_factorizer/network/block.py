@@ -90,7 +90,7 @@ class FactorizerBlock(nn.Module):
         voxels = [volume.flatten(0, -2) for volume in channels_last]
         deterministic = not (self.training and self.dropout > 0)
         result = function(*voxels, deterministic=deterministic)
-        return result.view(*channels_last[0].shape[:-1], -1).movedim(-1, 1)
+        return result.view(channels_last[0].shape).movedim(-1, 1)
 
 
 def _make_matricize(settings: BlockSettings) -> GlobalMatricize | LocalMatricize:

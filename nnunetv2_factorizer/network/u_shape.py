@@ -117,7 +117,7 @@ class Decoder(nn.Module):
         stride = skip.shape[2] // low.shape[2]
         skip, low = skip.movedim(1, -1), low.movedim(1, -1)
         merged = merge(skip.flatten(0, 1).unflatten(0, (-1, stride)), low.flatten(0, 1))
-        return merged.view(*skip.shape[:-1], -1).movedim(-1, 1)
+        return merged.view(skip.shape).movedim(-1, 1)
 
     def _merge_rows(self, skip: Tensor, low: Tensor, index: int) -> Tensor:
         """The adapter applied to skip and upsampled features side by side, which are never in memory side by side.
@@ -126,7 +126,7 @@ class Decoder(nn.Module):
         """
         upsampling, adapter = self.upsamplings[index], self.adapters[index]
         of_skip, of_low = adapter.get_parameter("weight").chunk(2, dim=1)
-        upsampled = upsampling(low.unsqueeze(0).movedim(-1, 1)).movedim(1, -1).view(*skip.shape)
+        upsampled = upsampling(low.unsqueeze(0).movedim(-1, 1)).movedim(1, -1).view(skip.shape)
         return functional.linear(upsampled, of_low).add_(functional.linear(skip, of_skip))
 
 

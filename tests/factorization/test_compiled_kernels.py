@@ -33,10 +33,11 @@ def instructions(kernels: list[dict[str, Any]], name: str) -> float:
     return sum(kernel["instructions"] for kernel in kernels if kernel["shifted"] and kernel["kernel"] == name)
 
 
-@pytest.mark.parametrize("capability", ["80", "90"])
+@pytest.mark.parametrize("capability", ["80", "86", "89", "90", "120"])
 def test_what_nnunet_trains_with(capability: str) -> None:
     kernels = compiled("--capability", capability)
-    check(kernels, spilled=8)
+    check(kernels, spilled=40)
+    assert all(kernel["spilled"] == 0 for kernel in kernels if kernel["shifted"])
     assert all(kernel["load_bits"] == 128 for kernel in kernels)
     assert instructions(kernels, "_forward_kernel") < 40
     assert instructions(kernels, "_backward_kernel") < 80

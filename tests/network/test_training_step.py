@@ -49,6 +49,7 @@ def train(network: nn.Module, run: Callable[[Tensor], list[Tensor]], dtype: torc
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_compiled_by_inductor_it_is_the_same(dtype: torch.dtype) -> None:
     network, same = hybrid(), hybrid()
+    torch.compiler.reset()  # as in a new process: sizes of other tests would be taken for variables
     losses, movements = train(same, torch.compile(same, fullgraph=True), dtype)
     torch.compiler.reset()
     expected_losses, expected = train(network, network, dtype)

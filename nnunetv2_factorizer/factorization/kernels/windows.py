@@ -24,7 +24,7 @@ SIZES = [f"{kind}{axis}" for kind in "SN" for axis in range(3)] + ["GROUPS"]
 VOXELS = 64
 """That a program works on at a time, an eighth of a window of 8^3.
 
-Half of them where there are not registers for more: in float32, and where 16 bytes are not read at once.
+There are not registers for as many in float32, half, and where 16 bytes are not read at once, a quarter.
 """
 
 SMALLEST_SIZE = tl.constexpr(2.0**-120)
@@ -70,7 +70,8 @@ def _launches(
     heads = heads_of_program(num_heads, head_dim)
     tile_c = max(SMALLEST_SIDE, power_of_two(heads * head_dim))
     groups = -(-num_heads // heads)
-    voxels = VOXELS // 2 if x.dtype == torch.float32 or heads * head_dim % 8 else VOXELS
+    narrow = heads * head_dim % 8 != 0 or x.shape[-1] % 8 != 0
+    voxels = VOXELS // (4 if narrow else 2 if x.dtype == torch.float32 else 1)
     arguments: dict[str, Any] = {f"S{axis}": s for axis, s in enumerate(size)}
     arguments |= {f"P{axis}": p for axis, p in enumerate(window)}
     arguments |= {f"N{axis}": n for axis, n in enumerate(number)}
