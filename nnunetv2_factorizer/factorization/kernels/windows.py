@@ -24,7 +24,7 @@ SIZES = [f"{kind}{axis}" for kind in "SN" for axis in range(3)] + ["GROUPS"]
 VOXELS = 64
 """That a program works on at a time, an eighth of a window of 8^3.
 
-There are not registers for as many in float32, half, and where 16 bytes are not read at once, a quarter.
+In float32 half of them, and where 16 bytes are not read at once a quarter: there are not registers for more.
 """
 
 SMALLEST_SIZE = tl.constexpr(2.0**-120)
@@ -70,7 +70,7 @@ def _launches(
     heads = heads_of_program(num_heads, head_dim)
     tile_c = max(SMALLEST_SIDE, power_of_two(heads * head_dim))
     groups = -(-num_heads // heads)
-    narrow = heads * head_dim % 8 != 0 or x.shape[-1] % 8 != 0
+    narrow = heads * head_dim % 8 != 0
     voxels = VOXELS // (4 if narrow else 2 if x.dtype == torch.float32 else 1)
     arguments: dict[str, Any] = {f"S{axis}": s for axis, s in enumerate(size)}
     arguments |= {f"P{axis}": p for axis, p in enumerate(window)}
@@ -86,7 +86,7 @@ def _launches(
     for last in [False, True] if shifted else [True]:
         offset = [(p // 2) * (shifted and last) for p in window]
         half = [p - o for p, o in zip(window, offset, strict=True)]
-        tiles = (min(voxels, max(SMALLEST_SIDE, power_of_two(prod(size)))) for size in (window, half))
+        tiles = (min(voxels, max(SMALLEST_SIDE, power_of_two(prod(box)))) for box in (window, half))
         launch = dict(zip(("O0", "O1", "O2", "TILE_N", "TILE_H"), (*offset, *tiles), strict=True))
         halves = prod(2 if o else 1 for o in offset)
         launches.append(arguments | launch | {"BOTH": shifted, "APPLY": last, "HALVES": halves})
