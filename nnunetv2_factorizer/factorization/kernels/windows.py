@@ -201,8 +201,7 @@ def _summary(
             O0, O1, O2, S0, S1, S2, P0, P1, P2, N0, N1, N2,
         )  # fmt: skip
         of_window = place < P0 * P1 * P2
-        offsets = voxel[:, None] * C + channel[None, :]
-        mask = (inside & of_window)[:, None] & exists[None, :]
+        offsets, mask = _numbers(voxel, inside & of_window, channel, exists, C)
         y = _relu(tl.load(x + offsets, mask=mask, other=0)).to(TYPE)
         v = tl.load(v0 + place, mask=of_window, other=0)
         if TYPE == tl.float32:
@@ -222,14 +221,21 @@ def _summary(
 
 
 @triton.jit
+def _numbers(voxel, inside, channel, exists, C):
+    """Where the numbers of voxels are, `(voxels, TILE_C)`, and which of them exist."""
+    return voxel[:, None] * C + channel[None, :], inside[:, None] & exists[None, :]
+
+
+@triton.jit
 def _half_voxels(
-    start, half0, half1, half2, item, n0, n1, n2, S0, S1, S2, P0: tl.constexpr, P1: tl.constexpr, P2: tl.constexpr,
+    start, half, item, n0, n1, n2, S0, S1, S2, P0: tl.constexpr, P1: tl.constexpr, P2: tl.constexpr,
     N0, N1, N2, O0: tl.constexpr, O1: tl.constexpr, O2: tl.constexpr, TILE_H: tl.constexpr,
 ):  # fmt: skip
     """Voxels of a half along each axis, which of them exist, and their places in windows of this and the regular grid.
 
     All of them are of one window of each grid.
     """
+    half0, half1, half2 = _along_axes(half, O1, O2)
     side1: tl.constexpr = P1 - O1
     side2: tl.constexpr = P2 - O2
     place = start + tl.arange(0, TILE_H)
@@ -242,10 +248,9 @@ def _half_voxels(
 
 
 @triton.jit
-def _regular_program(
-    half0, half1, half2, item, n0, n1, n2, N0, N1, N2, O0: tl.constexpr, O1: tl.constexpr, O2: tl.constexpr, GROUPS
-):
-    """The program of the regular grid that had the same heads and the window of these voxels."""
+def _regular_program(half, item, n0, n1, n2, N0, N1, N2, O0: tl.constexpr, O1: tl.constexpr, O2: tl.constexpr, GROUPS):
+    """The program of the regular grid that had the same heads and the window of this half."""
+    half0, half1, half2 = _along_axes(half, O1, O2)
     n0, n1, n2 = _regular(n0, half0, N0, O0), _regular(n1, half1, N1, O1), _regular(n2, half2, N2, O2)
     return (((item * N0 + n0) * N1 + n1) * N2 + n2) * GROUPS + tl.program_id(0) % GROUPS
 
@@ -273,19 +278,16 @@ def _forward_kernel(
         tl.store(us + tl.program_id(0) * TILE_C + row, u)
     else:
         for half in range(HALVES):
-            half0, half1, half2 = _along_axes(half, O1, O2)
             p = _outer(u, u, same)
             if BOTH:
-                program = _regular_program(half0, half1, half2, item, n0, n1, n2, N0, N1, N2, O0, O1, O2, GROUPS)
+                program = _regular_program(half, item, n0, n1, n2, N0, N1, N2, O0, O1, O2, GROUPS)
                 other = tl.load(us + program * TILE_C + row)
                 p = (p + _outer(other, other, same)) / 2
             for start in range(0, (P0 - O0) * (P1 - O1) * (P2 - O2), TILE_H):
                 voxel, inside, _place, _regular_place = _half_voxels(
-                    start, half0, half1, half2, item, n0, n1, n2, S0, S1, S2, P0, P1, P2, N0, N1, N2, O0, O1, O2,
-                    TILE_H,
+                    start, half, item, n0, n1, n2, S0, S1, S2, P0, P1, P2, N0, N1, N2, O0, O1, O2, TILE_H,
                 )  # fmt: skip
-                offsets = voxel[:, None] * C + channel[None, :]
-                mask = inside[:, None] & exists[None, :]
+                offsets, mask = _numbers(voxel, inside, channel, exists, C)
                 y = _relu(tl.load(x + offsets, mask=mask, other=0)).to(TYPE)
                 z = tl.dot(y, p.to(TYPE), input_precision=PRECISION)
                 tl.store(out + offsets, z.to(out.dtype.element_ty), mask=mask)
@@ -338,10 +340,9 @@ def _backward_kernel(
         tl.store(ds + tl.program_id(0) * (TILE_C * E) + blocks, d, mask=same)
     else:
         for half in range(HALVES):
-            half0, half1, half2 = _along_axes(half, O1, O2)
             p, d_both, da_regular = _outer(u, u, same), d, tl.zeros_like(da)
             if BOTH:
-                program = _regular_program(half0, half1, half2, item, n0, n1, n2, N0, N1, N2, O0, O1, O2, GROUPS)
+                program = _regular_program(half, item, n0, n1, n2, N0, N1, N2, O0, O1, O2, GROUPS)
                 other = tl.load(us + program * TILE_C + row)
                 da_regular = tl.load(das + program * TILE_C + row) / 2
                 d_both = (d + tl.load(ds + program * (TILE_C * E) + blocks, mask=same, other=0)) / 2
@@ -350,11 +351,9 @@ def _backward_kernel(
             d_both /= scale[None, :]
             for start in range(0, (P0 - O0) * (P1 - O1) * (P2 - O2), TILE_H):
                 voxel, inside, place, regular_place = _half_voxels(
-                    start, half0, half1, half2, item, n0, n1, n2, S0, S1, S2, P0, P1, P2, N0, N1, N2, O0, O1, O2,
-                    TILE_H,
+                    start, half, item, n0, n1, n2, S0, S1, S2, P0, P1, P2, N0, N1, N2, O0, O1, O2, TILE_H,
                 )  # fmt: skip
-                offsets = voxel[:, None] * C + channel[None, :]
-                mask = inside[:, None] & exists[None, :]
+                offsets, mask = _numbers(voxel, inside, channel, exists, C)
                 y = _relu(tl.load(x + offsets, mask=mask, other=0)).to(TYPE)
                 g = tl.load(grad + offsets, mask=mask, other=0).to(TYPE)
                 dy = tl.dot(y, d_both.to(TYPE), input_precision=PRECISION) * scale[None, :]
