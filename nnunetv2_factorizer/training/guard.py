@@ -144,8 +144,11 @@ class Guard(ClassAttributes):
         super().load_checkpoint(filename_or_checkpoint)
 
     def _build_loss(self) -> Module:
-        loss = super()._build_loss()
-        if self.grad_scaler is None:  # Nothing else would keep the step away from the weights.
+        return self.refusing_non_finite(super()._build_loss())
+
+    def refusing_non_finite(self, loss: Module) -> Module:
+        """The loss, which is refused where it is not finite and no GradScaler keeps the step away from the weights."""
+        if self.grad_scaler is None:
             loss.register_forward_hook(refuse_non_finite)
         return loss
 

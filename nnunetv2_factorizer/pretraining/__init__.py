@@ -1,0 +1,1 @@
+"""Training without labels, and what comes after it: registering images, tasks, export, fine-tuning."""

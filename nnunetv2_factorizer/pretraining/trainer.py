@@ -1,0 +1,235 @@
+"""Pre-training in nnU-Net's own training loop: its loader, augmentation, mixed precision, compiling and data parallel.
+
+A mix-in, put first among the bases: `class nnUNetTrainer_PretrainMAE(Pretraining, MuonRecipe)`.
+"""
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+from torch import Tensor, nn
+
+from nnunetv2_factorizer.errors import UserError
+from nnunetv2_factorizer.models.checkpoint import RECORD_KEY, make_record
+from nnunetv2_factorizer.pretraining.export import (
+    ADAPTATION_KEY,
+    PRETRAINED,
+    adaptation_plan,
+    fine_tuning_weights,
+    write_pretrained,
+)
+from nnunetv2_factorizer.pretraining.places import Unlabelled
+from nnunetv2_factorizer.pretraining.progress import PretrainingLogger
+from nnunetv2_factorizer.pretraining.task import Batch, Measure, Task, TaskNetwork
+from nnunetv2_factorizer.training.bare import bare
+from nnunetv2_factorizer.training.guard import Guard
+
+
+class Pretraining(Guard):
+    """Trains the network of the plans, or of a family, on a `task` without labels.
+
+    At the end `checkpoint_pretrained.pth` lies in the fold's folder, for fine-tuning; nnU-Net's own checkpoints there,
+    which hold the heads of the task as well, are for `--c`. Best is the one that has learned most of the task.
+    """
+
+    task: ClassVar[type[Task]]
+    enable_deep_supervision = False
+    oversample_foreground_percent = 0.0
+
+    def __init__(
+        self,
+        plans: dict[str, Any],
+        configuration: str,
+        fold: int,
+        dataset_json: dict[str, Any],
+        device: torch.device = torch.device("cuda"),
+    ) -> None:
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        labels = {name: value for name, value in dataset_json["labels"].items() if name != "ignore"}
+        self.label_manager = self.plans_manager.get_label_manager({**dataset_json, "labels": labels})
+        self.logger.local_logger = PretrainingLogger(self.task.measured, self.task.unlearned)
+
+    @classmethod
+    def build(
+        cls,
+        plans_manager: PlansManager,
+        configuration_manager: ConfigurationManager,
+        num_input_channels: int,
+        num_output_channels: int,
+        enable_deep_supervision: bool,
+    ) -> nn.Module:
+        body = super().build(
+            plans_manager,
+            configuration_manager,
+            num_input_channels,
+            cls.task.output_channels(num_input_channels, num_output_channels),
+            False,
+        )
+        return TaskNetwork(body, cls.task(body, num_input_channels, tuple(configuration_manager.patch_size)))
+
+    def initialize(self) -> None:
+        if self.is_cascaded:
+            raise UserError(
+                f"{self.configuration_name} is the second stage of a cascade, which needs predictions of the first.",
+                "Pre-train 2d, 3d_fullres or 3d_lowres. Weights for 3d_fullres fit into the second stage, too.",
+            )
+        super().initialize()
+
+    def get_tr_and_val_datasets(self) -> tuple[Unlabelled, Unlabelled]:
+        training, validation = super().get_tr_and_val_datasets()
+        if len(training.identifiers) < self.task.cases:
+            raise UserError(
+                f"{self.preprocessed_dataset_folder} has {len(training.identifiers)} case for training; "
+                f"{self.task.__name__} compares cases and needs {self.task.cases}.",
+                "Add images (nnUNetv2_factorizer_unlabelled), or take a task that needs one: MAE.",
+            )
+        self.print_to_log_file("Labels, where there are any, are not read: this is a training without them.")
+        return Unlabelled(training, self.task.parts), Unlabelled(validation, self.task.parts)
+
+    def get_training_transforms(self, *args: Any, **kwargs: Any) -> Any:
+        """nnU-Net's, without those that work on labels."""
+        return super().get_training_transforms(*args, **(kwargs | {"regions": None}))
+
+    def get_validation_transforms(self, *args: Any, **kwargs: Any) -> Any:
+        return super().get_validation_transforms(*args, **(kwargs | {"regions": None}))
+
+    def _build_loss(self) -> nn.Module:
+        return self.refusing_non_finite(_Loss(self._task_network(), self.is_ddp))
+
+    def on_train_epoch_start(self) -> None:
+        self._task().start_epoch(self.current_epoch / self.num_epochs)
+        super().on_train_epoch_start()
+
+    def train_step(self, batch: Batch) -> dict[str, Any]:
+        result = super().train_step(self._posed(batch))
+        self._task().observe(float(result["loss"]))
+        return result
+
+    def validation_step(self, batch: Batch) -> dict[str, Any]:
+        batch, task = self._posed(batch), self._task()
+        with torch.autocast("cuda") if self.device.type == "cuda" else nullcontext():
+            outputs = self.network(batch["data"])
+            loss = self.loss(outputs, batch["target"])
+        return {"loss": loss.item(), **task.measure(outputs, batch["target"])._asdict()}
+
+    def on_validation_epoch_end(self, val_outputs: list[dict[str, Any]]) -> None:
+        loss, value, unlearned = self._means(val_outputs)
+        learned = self._task().learned(Measure(value, unlearned))
+        self.logger.log("mean_fg_dice", learned, self.current_epoch)
+        self.logger.log("dice_per_class_or_region", [learned], self.current_epoch)
+        self.logger.log("val_losses", loss, self.current_epoch)
+        self.print_to_log_file(
+            f"{self.task.measured} {value:.4f}, {self.task.unlearned} {unlearned:.4f}: {learned:.1%} learned "
+            "(nnU-Net's log calls this share pseudo Dice)"
+        )
+
+    def on_epoch_start(self) -> None:
+        if self._finished():
+            raise _FinishedError
+        super().on_epoch_start()
+
+    def run_training(self) -> None:
+        try:
+            super().run_training()
+        except _FinishedError:
+            self.print_to_log_file(f"The stopping rule of {self.task.__name__} holds after epoch {self.current_epoch}.")
+            self.on_train_end()
+
+    def on_train_end(self) -> None:
+        super().on_train_end()
+        if self.local_rank == 0 and not self.disable_checkpointing:
+            write_pretrained(Path(self.output_folder), self._pretrained())
+            self.print_to_log_file(
+                f"For fine-tuning: -pretrained_weights {Path(self.output_folder) / PRETRAINED} "
+                f"({self._seconds():.0f} s of pre-training)"
+            )
+
+    def perform_actual_validation(self, save_probabilities: bool = False) -> None:
+        """Nothing: there is nothing to segment."""
+        self.print_to_log_file("A pre-training segments nothing, so no predictions are made for validation.")
+
+    def _pretrained(self) -> dict[str, Any]:
+        """The checkpoint for fine-tuning."""
+        layout = super().build(
+            self.plans_manager,
+            self.configuration_manager,
+            self.num_input_channels,
+            self.label_manager.num_segmentation_heads,
+            True,
+        )
+        architecture = self.architecture_of(self.configuration_manager)
+        given = {name: value for name, value in self.my_init_kwargs.items() if name != "device"}
+        return {
+            "network_weights": fine_tuning_weights(self._task_network().body, layout),
+            "init_args": {**given, RECORD_KEY: make_record(architecture)},
+            "trainer_name": type(self).__name__,
+            "current_epoch": self.current_epoch,
+            "pretraining_seconds": self._seconds(),
+            ADAPTATION_KEY: adaptation_plan(
+                layout,
+                architecture,
+                self.configuration_name,
+                self.configuration_manager.configuration,
+                self.num_input_channels,
+            ),
+        }
+
+    def _task(self) -> Task:
+        return self._task_network().task
+
+    def _task_network(self) -> TaskNetwork:
+        network = bare(self.network)
+        assert isinstance(network, TaskNetwork)
+        return network
+
+    def _posed(self, batch: Batch) -> Batch:
+        on_device = {name: batch[name].to(self.device, non_blocking=True) for name in ("data", "target")}
+        return self._task().pose({**batch, **on_device})
+
+    def _finished(self) -> bool:
+        """The same on all ranks, whose losses differ."""
+        answer = [self._task().finished]
+        if self.is_ddp:
+            dist.broadcast_object_list(answer)
+        return answer[0]
+
+    def _means(self, outputs: list[dict[str, float]]) -> tuple[float, float, float]:
+        """Loss, value and what nothing learned would give, over the batches of all ranks."""
+        rows: list[Any] = [[output["loss"], output["value"], output["unlearned"]] for output in outputs]
+        if self.is_ddp:
+            of_ranks: list[Any] = [None] * dist.get_world_size()
+            dist.all_gather_object(of_ranks, rows)
+            rows = [row for of_rank in of_ranks for row in of_rank]
+        loss, value, unlearned = (float(mean) for mean in np.mean(rows, axis=0))
+        return loss, value, unlearned
+
+    def _seconds(self) -> float:
+        """Of all epochs, also those before a `--c`."""
+        log = self.logger.get_value
+        starts, ends = (log(f"epoch_{end}_timestamps", step=None) for end in ("start", "end"))
+        return float(sum(end - start for start, end in zip(starts, ends, strict=False)))
+
+
+class _FinishedError(Exception):
+    """Leaves nnU-Net's loop over the epochs."""
+
+
+class _Loss(nn.Module):
+    """The task's, as nnU-Net's training step calls it; data-parallel, every weight takes part in it."""
+
+    def __init__(self, network: TaskNetwork, data_parallel: bool) -> None:
+        super().__init__()
+        self.task = network.task
+        # A list hides the parameters from this module, of which nnU-Net takes none.
+        self.parameters_in_ranks = [p for p in network.parameters() if p.requires_grad] if data_parallel else []
+
+    def forward(self, outputs: Any, target: Any) -> Tensor:
+        loss = self.task.loss(outputs, target)
+        # In a step of a task that leaves a part of the network out, that would be an error of data-parallel training.
+        for parameter in self.parameters_in_ranks:
+            loss = loss + 0 * parameter.sum()
+        return loss

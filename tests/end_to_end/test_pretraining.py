@@ -1,0 +1,37 @@
+"""From images without labels to a fine-tuned model, by nnU-Net's commands."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.end_to_end.test_resume import MUON, comparable
+from tests.end_to_end.workspace import Workspace, checkpoint
+
+MAE = "nnUNetTrainerShort_PretrainMAE"
+
+
+@pytest.fixture(scope="module")
+def pretrained(phantom: Workspace) -> Path:
+    return phantom.train(MAE, configuration="2d", fold="all")
+
+
+def test_pretraining_goes_on_exactly(phantom: Workspace, pretrained: Path) -> None:
+    workspace = phantom.with_results("results_pretrained_resumed")
+    command = ("nnUNetv2_train", workspace.dataset_id, "2d", "all", "-tr", MAE, "-device", "cpu")
+    killed = workspace.run(*command, check=False, STOP_AFTER_EPOCHS="1")
+    assert killed.returncode == 3, killed.stderr[-2000:]
+    resumed = workspace.train(MAE, "--c", configuration="2d", fold="all")
+    torch.testing.assert_close(comparable(checkpoint(resumed)), comparable(checkpoint(pretrained)), rtol=0, atol=0)
+    through, again = (checkpoint(fold, "checkpoint_pretrained.pth") for fold in (pretrained, resumed))
+    torch.testing.assert_close(again["network_weights"], through["network_weights"], rtol=0, atol=0)
+
+
+def test_stock_fine_tuning_starts_from_it(phantom: Workspace, pretrained: Path) -> None:
+    weights = pretrained / "checkpoint_pretrained.pth"
+    workspace = phantom.with_results("results_fine_tuned")
+    fold = workspace.train(MUON, "-pretrained_weights", str(weights), configuration="2d", SKIP_VALIDATION="1")
+    before = torch.load(weights, weights_only=True)["network_weights"]
+    start = checkpoint(fold, "checkpoint_start.pth")["network_weights"]
+    assert start.keys() == before.keys()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in start.items() if ".seg_layers." not in name)
