@@ -4,6 +4,7 @@ import zlib
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.factorization import GlobalMatricize, resize
@@ -21,6 +22,7 @@ def adapt_weights(weights: dict[str, Tensor], source: nn.Module, target: nn.Modu
     """Weights for a network with other image channels or another patch: a whole state dict, heads as they are there.
 
     - Image channels: each new one gets the mean of the old ones, scaled so that the sum over the channels stays.
+    - Kernels that are 1 voxel wide along an axis in one of the networks: likewise, along that axis.
     - A position embedding of the patch's size is interpolated, and so are the initial factors of a Global Factorizer.
 
     Args:
@@ -37,7 +39,7 @@ def adapt_weights(weights: dict[str, Tensor], source: nn.Module, target: nn.Modu
         if HEADS in name:
             adapted[name] = tensor
         elif name in weights and weights[name].shape != tensor.shape:
-            adapted[name] = _adapted(name, weights[name], source, target)
+            adapted[name] = adapt_tensor(name, weights[name], source, target)
     adapted = {name: tensor for name, tensor in adapted.items() if HEADS not in name or name in own}
     if difference := different_weight(adapted, own):
         raise UserError(
@@ -47,20 +49,55 @@ def adapt_weights(weights: dict[str, Tensor], source: nn.Module, target: nn.Modu
     return adapted
 
 
-def _adapted(name: str, weight: Tensor, source: nn.Module, target: nn.Module) -> Tensor:
-    """As it is where there is no rule."""
-    shape = target.state_dict()[name].shape
-    if name in [f"{key}.weight" for key in getattr(target, "keys_to_in_proj", ())]:
-        of_channel = weight.mean(1, keepdim=True) * (weight.shape[1] / shape[1])
-        return of_channel.expand(-1, shape[1], *weight.shape[2:]).contiguous()
+def adapt_tensor(name: str, weight: Tensor, source: nn.Module | None, target: nn.Module) -> Tensor:
+    """One weight by the rules of `adapt_weights`; as it is, in a shape that does not fit, where there is none.
+
+    Args:
+        name: of the weight, in `target`.
+        weight: of `source`.
+        source: the network that was trained; only initial factors need it.
+        target: the network to load into.
+    """
+    own: Tensor = target.state_dict(keep_vars=True)[name]  # the parameter itself, since one may have several names
+    if weight.ndim != own.ndim:
+        return weight
     if name == getattr(target, "key_to_lpe", None):
-        return resize(weight, shape[2:])
+        return resize(weight, own.shape[2:])
     if isinstance(source, Factorizer) and isinstance(target, Factorizer):
-        for block, there in source.blocks.items():
-            here = target.blocks[block].mixer.matricize if block in target.blocks else None
-            if name == f"{block}.mixer.nmf.v0" and isinstance(here, GlobalMatricize):
-                assert isinstance(there.mixer.matricize, GlobalMatricize)
-                return there.mixer.matricize.fit(weight, here.window)
+        for block, here in target.blocks.items():
+            there = source.blocks[block].mixer.matricize if block in source.blocks else None
+            matricize = here.mixer.matricize
+            if name == f"{block}.mixer.nmf.v0" and isinstance(matricize, GlobalMatricize):
+                return there.fit(weight, matricize.window) if isinstance(there, GlobalMatricize) else weight
+    stem = stem_weight(target)
+    if stem is own and weight.shape[1] != own.shape[1]:
+        weight = _spread(weight, 1, own.shape[1])
+    layer = target.get_submodule(name.rpartition(".")[0])
+    return _with_kernel(weight, own, layer) if isinstance(layer, _ConvNd) else weight
+
+
+def stem_weight(network: nn.Module) -> Tensor | None:
+    """The weight that sees the image: of a layer of the network's `keys_to_in_proj`, else of its first convolution."""
+    for key in getattr(network, "keys_to_in_proj", ()):
+        return network.get_parameter(f"{key}.weight")
+    return next((module.weight for module in network.modules() if isinstance(module, _ConvNd)), None)
+
+
+def _spread(weight: Tensor, axis: int, number: int) -> Tensor:
+    """`number` times the mean over an axis, scaled so that the sum over it stays."""
+    mean = weight.mean(axis, keepdim=True) * (weight.shape[axis] / number)
+    return mean.repeat_interleave(number, axis)
+
+
+def _with_kernel(weight: Tensor, own: Tensor, layer: _ConvNd) -> Tensor:
+    """The weight of a convolution with the kernel size of `own`, where along each axis that differs one is 1 wide."""
+    if weight.shape[:2] != own.shape[:2]:
+        return weight
+    for axis, (old, new) in enumerate(zip(weight.shape, own.shape, strict=True)):
+        if old != new and 1 in (old, new):
+            weight = _spread(weight, axis, new)
+            if layer.transposed:  # As wide as its stride: an output voxel sees one entry, of which the size shall stay.
+                weight = weight * (new / old)
     return weight
 
 

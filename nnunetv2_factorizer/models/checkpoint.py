@@ -3,6 +3,7 @@
 import inspect
 import re
 import shlex
+from collections.abc import Collection
 from importlib.metadata import version
 from typing import Any
 
@@ -45,6 +46,12 @@ More are allowed by `torch.serialization.add_safe_globals([MyType])`, before the
 NOT_OF_THE_WEIGHTS = ("recompute", "dropout", "deep_supervision")
 """Arguments that may differ between a training and its continuation."""
 
+TO_CONTINUE = (
+    "Move it away; --c then continues from checkpoint_latest.pth or checkpoint_best.pth where there is one, and makes "
+    "the checkpoint_final.pth that --val needs."
+)
+"""What to do about a damaged checkpoint of one's own training."""
+
 KEYS = ("network_weights", "init_args", "trainer_name")
 
 
@@ -53,8 +60,12 @@ def make_record(architecture: dict[str, Any]) -> dict[str, Any]:
     return {"version": version(DISTRIBUTION), "architecture": architecture}
 
 
-def read_checkpoint(path: str) -> dict[str, Any]:
+def read_checkpoint(path: str, remedy: str = TO_CONTINUE) -> dict[str, Any]:
     """Reads a checkpoint of an nnU-Net trainer onto the CPU, by `weights_only=True`.
+
+    Args:
+        path: of the file.
+        remedy: where the file is damaged, what to do about it.
 
     Raises:
         UserError: the file is damaged, is no checkpoint of nnU-Net, or holds other types than weights need.
@@ -73,11 +84,7 @@ def read_checkpoint(path: str) -> dict[str, Any]:
                     "A harmless type of your own trainer is allowed there, by torch.serialization.add_safe_globals.",
                 ) from None
             reason = str(error).partition("\n")[0].partition(". ")[0] or type(error).__name__
-            raise UserError(
-                f"{path} is truncated, damaged or no checkpoint ({reason}).",
-                "Move it away; --c then continues from checkpoint_latest.pth or checkpoint_best.pth where there is "
-                "one, and makes the checkpoint_final.pth that --val needs.",
-            ) from None
+            raise UserError(f"{path} is truncated, damaged or no checkpoint ({reason}).", remedy) from None
     missing = [key for key in KEYS if not isinstance(checkpoint, dict) or key not in checkpoint]
     if missing:
         raise UserError(
@@ -127,18 +134,28 @@ def check_fit(checkpoint: dict[str, Any], path: str, network: nn.Module, archite
         UserError: it was made for another network.
     """
     there = checkpoint["init_args"].get(RECORD_KEY, {}).get("architecture")
-    difference = _different_argument(there, architecture, type(network))
+    difference = different_argument(there, architecture, type(network))
     difference = difference or different_weight(checkpoint["network_weights"], network.state_dict())
     if difference:
-        arguments = checkpoint["init_args"]
         raise UserError(
-            f"{path} (made by {checkpoint['trainer_name']} for {arguments['plans']['dataset_name']}, "
-            f"{arguments['configuration']}) does not fit this network: {difference}.",
+            f"{path} ({made_by(checkpoint)}) does not fit this network: {difference}.",
             "Use it with the trainer, the data set and the plans it was made with, or train anew in another folder.",
         )
 
 
-def _different_argument(there: dict[str, Any] | None, here: dict[str, Any], network_class: type) -> str:
+def made_by(checkpoint: dict[str, Any]) -> str:
+    """Such as `made by nnUNetTrainer for Dataset004_Hippocampus, 3d_fullres`."""
+    arguments = checkpoint["init_args"]
+    dataset, configuration = arguments["plans"]["dataset_name"], arguments["configuration"]
+    return f"made by {checkpoint['trainer_name']} for {dataset}, {configuration}"
+
+
+def different_argument(
+    there: dict[str, Any] | None,
+    here: dict[str, Any],
+    network_class: type,
+    may_differ: Collection[str] = NOT_OF_THE_WEIGHTS,
+) -> str:
     """The first argument of the network that differs; two variants may well have weights of the same shape."""
     if there is None:  # A trainer that keeps no record, such as nnU-Net's own.
         return ""
@@ -148,7 +165,7 @@ def _different_argument(there: dict[str, Any] | None, here: dict[str, Any], netw
     defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
     old, new = defaults | there["arch_kwargs"], defaults | here["arch_kwargs"]
     for name in sorted(old.keys() | new.keys()):
-        if name not in NOT_OF_THE_WEIGHTS and _shortest(old.get(name)) != _shortest(new.get(name)):
+        if name not in may_differ and _shortest(old.get(name)) != _shortest(new.get(name)):
             return f"{name} is {old.get(name)!r} there, {new.get(name)!r} here"
     return ""
 
