@@ -26,13 +26,17 @@ from nnunetv2_factorizer.network import Factorizer
 LOADED, ADAPTED, RANDOM = FATES = ("loaded", "adapted", "random")
 """What may become of a tensor."""
 
-SEEN_IN_THE_SHAPES = (
+WRAPPERS = ("module.", "_orig_mod.", "body.")
+"""Of data-parallel and compiled networks, and of one that is being pre-trained, beside the heads of its task."""
+
+SIZES = (
     *("n_stages", "features_per_stage", "strides", "kernel_sizes", "patch_size", "window_size", "position_grid"),
     *("n_blocks_per_stage", "n_blocks_per_stage_decoder", "n_conv_per_stage", "n_conv_per_stage_decoder", "mlp_ratio"),
 )
-"""Arguments of networks that may differ, since a tensor whose meaning they change has another shape or name then."""
+"""Arguments of networks that may differ: what the weights mean stays, or they have another name or shape."""
 
-MAY_DIFFER = (*NOT_OF_THE_WEIGHTS, *SEEN_IN_THE_SHAPES)
+MAY_DIFFER = (*NOT_OF_THE_WEIGHTS, *SIZES)
+
 ENOUGH = 0.5
 """Share of the parameters, of the encoder and of all but the heads, below which nothing is loaded."""
 
@@ -155,8 +159,11 @@ def _tensors(network: nn.Module) -> list[tuple[list[str], Tensor]]:
 
 
 def _unwrapped(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Without the prefixes of data-parallel and compiled networks."""
-    return {name.removeprefix("module.").removeprefix("_orig_mod."): weight for name, weight in weights.items()}
+    """Without the prefixes of `WRAPPERS`."""
+    unwrapped = dict(weights)
+    for prefix in WRAPPERS:
+        unwrapped = {name.removeprefix(prefix): weight for name, weight in unwrapped.items()}
+    return unwrapped
 
 
 STAGE_OF_DECODER = re.compile(r"(decoder\.(?!encoder\.)\w+\.)(\d+)(\..*)")

@@ -79,3 +79,24 @@ def test_pretrained_weights_are_all_taken_but_the_heads(phantom: Workspace, trai
     assert start.keys() == pretrained.keys()
     for key, weight in start.items():
         assert torch.equal(weight, (fresh if ".seg_layers." in key else pretrained)[key]), key
+
+
+def test_finetuning_keeps_the_weights_frozen_goes_on_and_predicts(phantom: Workspace, trained: Path) -> None:
+    """The variable is needed at the start alone; the first of the two epochs moves the heads only."""
+    trainer = f"{SWIN}_Finetune"
+    workspace = phantom.with_results("results_finetuned")
+    command = ("nnUNetv2_train", workspace.dataset_id, "3d_fullres", "0", "-tr", trainer, "-device", "cpu")
+    refused = workspace.run(*command, check=False)
+    assert refused.returncode != 0
+    assert "no pre-trained weights were given" in refused.stderr
+    given = {"nnUNet_pretrained_checkpoint": str(trained / "checkpoint_final.pth")}
+    killed = workspace.run(*command, check=False, STOP_AFTER_EPOCHS="1", **given)
+    assert killed.returncode == 3, killed.stderr[-2000:]
+    pretrained = checkpoint(trained)["network_weights"]
+    frozen = checkpoint(workspace.fold(trainer), "checkpoint_latest.pth")["network_weights"]
+    assert all(torch.equal(weight, pretrained[key]) for key, weight in frozen.items() if ".seg_layers." not in key)
+    fold = workspace.train(trainer, "--c", SKIP_VALIDATION="1")
+    final = checkpoint(fold)["network_weights"]
+    assert not torch.equal(final["encoder.stem.weight"], pretrained["encoder.stem.weight"])
+    output = workspace.predict(trainer, "predicted_finetuned")
+    assert set(workspace.evaluate(output)) == {"1", "2"}

@@ -11,7 +11,9 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.models.checkpoint import read_checkpoint
+from nnunetv2_factorizer.pretraining.export import PRETRAINED, write_pretrained
 from nnunetv2_factorizer.pretraining.finetuning import ORIGIN_KEY, VARIABLE, Finetuning, FinetuningSchedule
+from nnunetv2_factorizer.trainers.nnUNetTrainer_Pretrain import nnUNetTrainer_PretrainMAE
 from nnunetv2_factorizer.training import FamilyTrainer, Guard, MuonRecipe, PaperRecipe
 from nnunetv2_factorizer.training.schedule import peak_learning_rate, warmup_cosine
 from tests.training.networks import NETWORKS, plans_of
@@ -128,6 +130,26 @@ def test_without_weights_nothing_starts(tmp_path: Path, monkeypatch: pytest.Monk
     maybe_load_checkpoint(trainer, True, False)  # nnU-Net finds nothing to continue and starts a new training
     with pytest.raises(UserError, match=f"nor the variable {VARIABLE}"):
         trainer.on_train_start()
+
+
+@pytest.mark.parametrize("network", ["PlainConvUNet", "Hybrid"])
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_pretraining_gives_the_weights_even_where_it_was_interrupted(
+    finished: bool, network: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = make(nnUNetTrainer_PretrainMAE, tmp_path, monkeypatch, network)
+    before.initialize()
+    file = tmp_path / (PRETRAINED if finished else "checkpoint_latest.pth")
+    if finished:
+        write_pretrained(tmp_path, before._pretrained())
+    else:
+        before.save_checkpoint(str(file))
+    monkeypatch.setenv(VARIABLE, str(file))
+    trainer = make(nnUNetTrainerTest_Finetune, tmp_path, monkeypatch, network)
+    trainer.on_train_start()
+    there, here = before.network.body.state_dict(), trainer.network.state_dict()
+    assert all(torch.equal(p, there[name]) for name, p in here.items() if "seg_layers" not in name)
+    assert trainer.my_init_kwargs[ORIGIN_KEY]["random"] == []
 
 
 @pytest.mark.parametrize("channels", [1, 4])

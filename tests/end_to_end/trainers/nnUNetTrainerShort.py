@@ -15,6 +15,7 @@ from nnunetv2_factorizer.trainers.nnUNetTrainerGlobalFactorizer import nnUNetTra
 from nnunetv2_factorizer.trainers.nnUNetTrainerLocalFactorizer import nnUNetTrainerLocalFactorizer
 from nnunetv2_factorizer.trainers.nnUNetTrainerMuon import nnUNetTrainerMuon
 from nnunetv2_factorizer.trainers.nnUNetTrainerSwinFactorizer import nnUNetTrainerSwinFactorizer
+from nnunetv2_factorizer.trainers.nnUNetTrainerSwinFactorizer_Finetune import nnUNetTrainerSwinFactorizer_Finetune
 
 
 class Short(nnUNetTrainer):
@@ -86,3 +87,7 @@ class nnUNetTrainerShortMuon(Short, nnUNetTrainerMuon): ...
 
 
 class nnUNetTrainerShort_PretrainMAE(Short, nnUNetTrainer_PretrainMAE): ...
+
+
+class nnUNetTrainerShortSwinFactorizer_Finetune(Short, nnUNetTrainerSwinFactorizer_Finetune):
+    freeze = 1
