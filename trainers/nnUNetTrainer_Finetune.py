@@ -4,7 +4,7 @@ from nnunetv2_factorizer.pretraining.finetuning import Finetuning, FinetuningSch
 from nnunetv2_factorizer.training import Guard, MuonRecipe
 
 
-class nnUNetTrainer_Finetune(Finetuning, Guard, MuonRecipe):
+class nnUNetTrainer_Finetune(Finetuning, MuonRecipe):
     """50 epochs; the network comes from the plans."""
 
 
