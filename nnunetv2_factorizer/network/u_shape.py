@@ -12,6 +12,7 @@ from nnunetv2_factorizer.network.convolution import ConvolutionBlock, SeparableD
 from nnunetv2_factorizer.network.layers import PointwiseLinear
 from nnunetv2_factorizer.network.recompute import Recomputed, Rows
 from nnunetv2_factorizer.network.settings import TRANSPOSED, BlockSettings
+from nnunetv2_factorizer.network.upsampling import add_upsampled
 
 
 class PositionEmbedding(nn.Module):
@@ -126,8 +127,7 @@ class Decoder(nn.Module):
         """
         upsampling, adapter = self.upsamplings[index], self.adapters[index]
         of_skip, of_low = adapter.get_parameter("weight").chunk(2, dim=1)
-        upsampled = upsampling(low.unsqueeze(0).movedim(-1, 1)).movedim(1, -1).view(skip.shape)
-        return functional.linear(upsampled, of_low).add_(functional.linear(skip, of_skip))
+        return add_upsampled(functional.linear(skip, of_skip), low, upsampling, of_low)
 
 
 def _blocks(settings: BlockSettings, number: int) -> nn.Sequential:
