@@ -293,7 +293,7 @@ def test_what_is_skipped_and_why(base: Path, run: Run) -> None:
         "shapes": "it cannot be read: ERROR! Not all input images have the same shape!",
     }
     assert reasons["broken"].startswith("it cannot be read: ")
-    assert reasons["metres"].endswith("16 x 40 x 40 voxels would be 0 x 0 x 0")
+    assert reasons["metres"].endswith("40 x 16 x 40 voxels would be 0 x 0 x 0")
     assert "does not go with the target's 7 x 4 x 4 mm" in reasons["micrometres"]
     assert f"2 files in {bad}, such as ._small_0000.nii.gz, are not named CASE_0000.nii.gz." in said
     assert "3d_fullres: 3 preprocessed, 0 kept from an earlier run, 10 skipped." in said
