@@ -137,7 +137,7 @@ def _not_older_than(path: str, files: Sequence[str]) -> None:
 
 
 def _read(files: Sequence[str], plans: PlansManager, dataset_json: dict[str, Any]) -> tuple[NDArray, dict[str, Any]]:
-    ending, wanted = dataset_json["file_ending"], len(dataset_json.get("modality", dataset_json["channel_names"]))
+    ending, wanted = dataset_json["file_ending"], len(dataset_json.get("modality") or dataset_json["channel_names"])
     case = os.path.basename(files[0])[: -len("_0000" + ending)]
     for i, file in enumerate(files):
         if not file.endswith(expected := f"_{i:04d}{ending}"):

@@ -163,8 +163,7 @@ def test_stock_trainer_and_loader_read_it(base: Path, run: Run) -> None:
     batch = next(nnUNetDataLoader(training, 3, patch, patch, trainer.label_manager, oversample_foreground_percent=0.5))
     assert batch["data"].shape == (3, 4, *patch)
     assert batch["data"].isfinite().all()
-    assert "paths" not in json.dumps(trainer.dataset_json)
-    assert "scannerA" not in json.dumps(trainer.dataset_json)
+    assert "scannerA" not in json.dumps(trainer.dataset_json)  # checkpoints hold it, and go to other hospitals
     assert (base / "preprocessed" / NAME / "dataset_fingerprint.json").is_file()
 
 
