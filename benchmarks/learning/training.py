@@ -70,25 +70,29 @@ def train(method: str, data: str, fold: int, iterations: int, seed: int) -> dict
         filelock.Timeout: another process is at the same training.
     """
     trainer = make_trainer(method, data, fold, iterations, seed)
-    folder = Path(trainer.output_folder)
-    with FileLock(folder / "training.lock", timeout=0):
-        return _train(trainer, method, data, fold, iterations, seed)
-
-
-def _train(trainer: Any, method: str, data: str, fold: int, iterations: int, seed: int) -> dict[str, Any]:
-    folder = Path(trainer.output_folder)
-    if (folder / "checkpoint_final.pth").is_file():  # interrupted in the validation
-        trainer.load_checkpoint(str(folder / "checkpoint_final.pth"))
-    else:
-        if (folder / "checkpoint_latest.pth").is_file():
-            trainer.load_checkpoint(str(folder / "checkpoint_latest.pth"))
-        trainer.run_training()
-    if not METHODS[method].mirroring:
-        trainer.inference_allowed_mirroring_axes = None
-    trainer.perform_actual_validation()
-    summary = json.loads((folder / "validation" / "summary.json").read_text(encoding="utf-8"))
     return {
         **{"method": method, "data": data, "fold": fold, "iterations": iterations, "seed": seed},
+        **train_and_validate(trainer, METHODS[method].mirroring),
+    }
+
+
+def train_and_validate(trainer: Any, mirroring: bool = True) -> dict[str, Any]:
+    """Goes on where the trainer's folder of results is, to the end; what there is to say of any training.
+
+    Raises:
+        filelock.Timeout: another process is at it.
+    """
+    folder = Path(trainer.output_folder)
+    with FileLock(folder / "training.lock", timeout=0):
+        if (folder / "checkpoint_final.pth").is_file():  # interrupted in the validation
+            trainer.load_checkpoint(str(folder / "checkpoint_final.pth"))
+        else:
+            go_on(trainer)
+        if not mirroring:
+            trainer.inference_allowed_mirroring_axes = None
+        trainer.perform_actual_validation()
+    summary = json.loads((folder / "validation" / "summary.json").read_text(encoding="utf-8"))
+    return {
         **{"batch_size": trainer.batch_size, "machine": machine()},
         "parameters": sum(p.numel() for p in trainer.network.parameters()),
         "dice": round(summary["foreground_mean"]["Dice"], 5),
@@ -99,22 +103,36 @@ def _train(trainer: Any, method: str, data: str, fold: int, iterations: int, see
     }
 
 
+def go_on(trainer: Any) -> None:
+    """Trains, from the last checkpoint if there is one."""
+    latest = Path(trainer.output_folder) / "checkpoint_latest.pth"
+    if latest.is_file():
+        trainer.load_checkpoint(str(latest))
+    trainer.run_training()
+
+
 def make_trainer(method: str, data: str, fold: int, iterations: int, seed: int) -> Any:
     """The trainer of one training, not initialised; its folder of results is that of no other training."""
     chosen = METHODS[method]
     dataset, plans_name = prepare(DATA[data], chosen.planner)
+    attributes = {"num_epochs": iterations // ITERATIONS_PER_EPOCH, "seed": seed}
+    name = f"{file_name(method)}_{iterations}_seed{seed}"  # of the folder of results
+    trainer_class = type(name, (Measured, chosen.trainer()), attributes)
+    return instantiate(trainer_class, dataset, plans_name, DATA[data].configuration, fold, seed)
+
+
+def instantiate(
+    trainer_class: type, dataset: str, plans_name: str, configuration: str, fold: int | str, seed: int
+) -> Any:
+    """A trainer as nnU-Net's command makes it, not initialised; weights and all else are drawn from the seed."""
     folder = Path(nnUNet_preprocessed) / dataset
     plans = json.loads((folder / f"{plans_name}.json").read_text(encoding="utf-8"))
     plans["continue_training"] = False  # by this key nnU-Net hands its flag to the trainer
     description = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-    attributes = {"num_epochs": iterations // ITERATIONS_PER_EPOCH, "seed": seed}
-    name = f"{file_name(method)}_{iterations}_seed{seed}"  # of the folder of results
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
-    return type(name, (Measured, chosen.trainer()), attributes)(
-        plans, DATA[data].configuration, fold, description, device()
-    )
+    return trainer_class(plans, configuration, fold, description, device())
 
 
 def _dice(case: dict[str, Any]) -> float:

@@ -10,6 +10,8 @@ from tqdm import tqdm
 
 from nnunetv2_factorizer.cli.told import user_errors_told
 from nnunetv2_factorizer.conformance import CHECKS, CONFIGURATIONS, CheckResult, run_checks
+from nnunetv2_factorizer.conformance.pretrained import check_pretrained
+from nnunetv2_factorizer.conformance.subject import CheckFailed
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.models.json_files import read_json
 
@@ -23,6 +25,9 @@ def main() -> None:
     args = parser.parse_args()
     if args.list:
         print("\n".join(f"{name:<20}{(check.__doc__ or '').strip()}" for name, check in CHECKS.items()))
+        return
+    if args.pretrained is not None:
+        _check_pretrained(args.pretrained)
         return
     if args.path is None:
         parser.error("which network? Give its dotted path, such as my_package.my_module.MyNetwork")
@@ -40,6 +45,19 @@ def main() -> None:
     print(f"\n{args.path}: {counts}")
     if failed:
         raise SystemExit(1)
+
+
+def _check_pretrained(path: Path) -> None:
+    if not path.is_file():
+        raise UserError(f"{path} is no file.", "Give the checkpoint_pretrained.pth of a pre-training.")
+    try:
+        check_pretrained(path)
+    except CheckFailed as error:
+        print(f"{path}: FAILED\n\n{error}")
+        raise SystemExit(1) from None
+    print(
+        f"{path}: -pretrained_weights of nnU-Net 2.8 takes it, and so does the loader of nnU-Net's development branch"
+    )
 
 
 def _table(results: list[CheckResult]) -> str:
@@ -109,6 +127,13 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="NAME",
         help="checks (--list) or configurations (2d, 3d, 3d_anisotropic)",
+    )
+    add(
+        "--pretrained",
+        type=Path,
+        metavar="FILE",
+        help="check a checkpoint of a pre-training in place of a network: whether nnU-Net's loaders of pre-trained "
+        "weights take it, that of 2.8 and that of the development branch",
     )
     add("--list", action="store_true", help="print the checks")
     return parser

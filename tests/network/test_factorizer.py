@@ -154,8 +154,8 @@ def test_reduced_precision_and_extreme_inputs(variant: dict[str, Any], dtype: to
 
 @pytest.mark.parametrize("variant", ALL)
 def test_compiles_without_a_graph_break(variant: dict[str, Any]) -> None:
-    network = small(**variant)
-    x = small_input(batch=2)
+    network = small(**variant).double()  # in single precision rounding may move a number across a kink, and its slope
+    x = small_input(batch=2).double()
 
     def run(function: Any) -> list[Tensor]:
         network.zero_grad()
@@ -166,7 +166,7 @@ def test_compiles_without_a_graph_break(variant: dict[str, Any]) -> None:
     expected = run(network)
     # The tracer and autograd's partitioning are tested; generating C++ for each variant would take minutes.
     actual = run(torch.compile(network, fullgraph=True, backend="aot_eager"))
-    assert all(relative_error(a, e) < 1e-4 for a, e in zip(actual, expected, strict=True))
+    assert all(relative_error(a, e) < 1e-9 for a, e in zip(actual, expected, strict=True))
     torch.compiler.reset()
 
 

@@ -1,14 +1,17 @@
 """Pre-training: nnU-Net's training step with a task, and the checkpoint that it leaves."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
 
+from nnunetv2_factorizer.cli.check_architecture import main as check_architecture
+from nnunetv2_factorizer.conformance.pretrained import check_pretrained
+from nnunetv2_factorizer.conformance.subject import CheckFailed
 from nnunetv2_factorizer.errors import UserError
-from nnunetv2_factorizer.pretraining.export import ADAPTATION_FILE, ADAPTATION_KEY, PRETRAINED
+from nnunetv2_factorizer.pretraining.export import ADAPTATION_FILE, ADAPTATION_KEY, PRETRAINED, write_pretrained
 from nnunetv2_factorizer.pretraining.trainer import Pretraining
 from nnunetv2_factorizer.trainers.nnUNetTrainer_Pretrain import nnUNetTrainer_PretrainMAE
 from tests.training.networks import NETWORKS, plans_of
@@ -42,19 +45,50 @@ def test_step_moves_the_body_and_export_holds_it(trainer: Pretraining) -> None:
             assert torch.equal(exported[name], parameter), name
 
 
-def test_both_loaders_take_the_export(trainer: Pretraining, tmp_path: Path) -> None:
-    from nnunetv2_factorizer.pretraining.export import write_pretrained
-
+def test_both_loaders_take_the_export(
+    trainer: Pretraining, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_pretrained(tmp_path, trainer._pretrained())
-    checkpoint = torch.load(tmp_path / PRETRAINED, weights_only=True)
-    target = super(Pretraining, trainer).build(
-        trainer.plans_manager, trainer.configuration_manager, 2, 5, True
-    )  # other classes
-    load_pretrained_weights(target, tmp_path / PRETRAINED)
-    assert (tmp_path / ADAPTATION_FILE).exists()
-    assert checkpoint[ADAPTATION_KEY]["pretrain_num_input_channels"] == 2
-    body = trainer.network.body.state_dict()
-    assert all(torch.equal(t, body[n]) for n, t in target.state_dict().items() if ".seg_layers." not in n)
+    monkeypatch.setattr("sys.argv", ["nnUNetv2_check_architecture", "--pretrained", str(tmp_path / PRETRAINED)])
+    check_architecture()
+    assert "nnU-Net 2.8 takes it" in capsys.readouterr().out
+
+
+SPOILED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "a weight is missing": (lambda c: c["network_weights"].pop(next(iter(c["network_weights"]))), "refuses it"),
+    "no heads": (
+        lambda c: [c["network_weights"].pop(n) for n in list(c["network_weights"]) if ".seg_layers." in n],
+        "no decoder.seg_layers",
+    ),
+    "a value that is not plain": (lambda c: c["init_args"].update(device=Path("x")), "plain values only"),
+    "no plan": (lambda c: c.pop(ADAPTATION_KEY), "lacks nnssl_adaptation_plan"),
+    "no such encoder": (lambda c: c[ADAPTATION_KEY].update(key_to_encoder="body"), "key_to_encoder 'body'"),
+    "no such position embedding": (lambda c: c[ADAPTATION_KEY].update(key_to_lpe="encoder"), "key_to_lpe 'encoder'"),
+    "no patch": (lambda c: c[ADAPTATION_KEY]["pretrain_plan"].update(configurations={}), "patch_size"),
+}
+
+
+@pytest.mark.parametrize("name", SPOILED)
+def test_check_finds_what_a_loader_would_refuse(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = make_trainer(nnUNetTrainer_PretrainMAE, tmp_path, monkeypatch)
+    made.initialize()
+    checkpoint = made._pretrained()
+    spoil, message = SPOILED[name]
+    spoil(checkpoint)
+    write_pretrained(tmp_path, {ADAPTATION_KEY: {}} | checkpoint)
+    if ADAPTATION_KEY not in checkpoint:
+        torch.save(checkpoint, tmp_path / PRETRAINED)
+    with pytest.raises(CheckFailed, match=message):
+        check_pretrained(tmp_path / PRETRAINED)
+
+
+def test_check_wants_the_plan_beside_the_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = make_trainer(nnUNetTrainer_PretrainMAE, tmp_path, monkeypatch)
+    made.initialize()
+    write_pretrained(tmp_path, made._pretrained())
+    (tmp_path / ADAPTATION_FILE).write_text("{}")
+    with pytest.raises(CheckFailed, match=ADAPTATION_FILE):
+        check_pretrained(tmp_path / PRETRAINED)
 
 
 def test_refuses_the_second_stage_of_a_cascade(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
