@@ -1,6 +1,6 @@
 """The architecture that the plans name, nnU-Net's own for example, pre-trained without labels."""
 
-from nnunetv2_factorizer.pretraining.tasks import MaskedReconstruction, SimMIM
+from nnunetv2_factorizer.pretraining.tasks import POPAR, MaskedReconstruction, POPARAppearance, POPAROrder, SimMIM
 from nnunetv2_factorizer.pretraining.trainer import Pretraining
 from nnunetv2_factorizer.training import MuonRecipe
 
@@ -11,3 +11,15 @@ class nnUNetTrainer_PretrainMAE(Pretraining, MuonRecipe):
 
 class nnUNetTrainer_PretrainSimMIM(Pretraining, MuonRecipe):
     task = SimMIM
+
+
+class nnUNetTrainer_PretrainPOPAR(Pretraining, MuonRecipe):
+    task = POPAR
+
+
+class nnUNetTrainer_PretrainPOPAROrder(Pretraining, MuonRecipe):
+    task = POPAROrder
+
+
+class nnUNetTrainer_PretrainPOPARAppearance(Pretraining, MuonRecipe):
+    task = POPARAppearance

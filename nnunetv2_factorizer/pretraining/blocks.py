@@ -33,3 +33,27 @@ def random_blocks(shape: Sequence[int], block: Sequence[int], share: float, devi
         chosen = chosen.repeat_interleave(side, dim=axis + 2)
     inside: tuple[Any, ...] = (..., *(slice(voxels) for voxels in size))
     return chosen[inside]
+
+
+def divisions(size: Sequence[int], most: int) -> tuple[int, ...]:
+    """For each axis of `size` the largest number up to `most` that divides it: so many blocks of equal size."""
+    return tuple(max(number for number in range(1, most + 1) if voxels % number == 0) for voxels in size)
+
+
+def split_blocks(image: Tensor, grid: Sequence[int]) -> Tensor:
+    """`(B, C, *S)` as its blocks `(B, n, C, *S / grid)`, row by row; `grid` is their number on each axis."""
+    axes = len(grid)
+    for axis in reversed(range(axes)):
+        image = image.unflatten(axis + 2, (grid[axis], -1))
+    of_grid, of_block = range(2, 2 + 2 * axes, 2), range(3, 3 + 2 * axes, 2)
+    return image.permute(0, *of_grid, 1, *of_block).flatten(1, axes)
+
+
+def join_blocks(blocks: Tensor, grid: Sequence[int]) -> Tensor:
+    """The image of its blocks, the inverse of `split_blocks`."""
+    axes = len(grid)
+    pairs = [axis for pair in zip(range(1, axes + 1), range(axes + 2, 2 * axes + 2), strict=True) for axis in pair]
+    image = blocks.unflatten(1, tuple(grid)).permute(0, axes + 1, *pairs)
+    for axis in range(2, 2 + axes):
+        image = image.flatten(axis, axis + 1)
+    return image

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
@@ -59,7 +60,7 @@ class Finetuning(Guard, FinetuningSchedule):
         if self._goes_on:
             return
         if path := given_checkpoint(self.plans_manager.plans):
-            self._load(path)
+            start_from(path, self, bare(self.network))
         self._first = next(bare(self.network).parameters()).detach().clone()
 
     def load_checkpoint(self, filename_or_checkpoint: dict[str, Any] | str) -> None:
@@ -88,14 +89,6 @@ class Finetuning(Guard, FinetuningSchedule):
             number = sum(p.numel() for p in self._frozen)
             self.print_to_log_file(f"{number:,} pre-trained parameters are frozen for the first {self.freeze} epochs")
 
-    def _load(self, path: str) -> None:
-        checkpoint = read_checkpoint(path, "Copy or download it again, or pre-train anew.")
-        architecture = self.architecture_of(self.configuration_manager)
-        rows = load_partially(bare(self.network), checkpoint, path, architecture)
-        random = [row.name for row in rows if row.fate == RANDOM and not row.of_head]
-        self.my_init_kwargs[ORIGIN_KEY] = {"path": path, "random": random}
-        self.print_to_log_file(f"Pre-trained weights from {path}\n{format_rows(rows)}")
-
     def _note_stock_weights(self) -> None:
         """nnU-Net does not tell a trainer of `-pretrained_weights`, but weights have changed since `initialize`."""
         if not torch.equal(self._first, next(bare(self.network).parameters())):
@@ -119,6 +112,15 @@ class Finetuning(Guard, FinetuningSchedule):
     def _drop_frozen_gradients(self, *_: Any) -> None:
         for p in self._frozen:
             p.grad = None
+
+
+def start_from(path: str, trainer: Guard, network: nn.Module) -> None:
+    """Loads into the bare network what fits. The trainer's log gets the table, and its `init_args` keep the origin."""
+    checkpoint = read_checkpoint(path, "Copy or download it again, or pre-train anew.")
+    rows = load_partially(network, checkpoint, path, trainer.architecture_of(trainer.configuration_manager))
+    random = [row.name for row in rows if row.fate == RANDOM and not row.of_head]
+    trainer.my_init_kwargs[ORIGIN_KEY] = {"path": path, "random": random}
+    trainer.print_to_log_file(f"Pre-trained weights from {path}\n{format_rows(rows)}")
 
 
 def given_checkpoint(plans: dict[str, Any]) -> str | None:

@@ -22,6 +22,7 @@ from nnunetv2_factorizer.pretraining.export import (
     fine_tuning_weights,
     write_pretrained,
 )
+from nnunetv2_factorizer.pretraining.finetuning import given_checkpoint, start_from
 from nnunetv2_factorizer.pretraining.places import Unlabelled
 from nnunetv2_factorizer.pretraining.progress import PretrainingLogger
 from nnunetv2_factorizer.pretraining.task import Batch, Measure, Task, TaskNetwork
@@ -34,11 +35,15 @@ class Pretraining(Guard):
 
     At the end `checkpoint_pretrained.pth` lies in the fold's folder, for fine-tuning; nnU-Net's own checkpoints there,
     which hold the heads of the task as well, are for `--c`. Best is the one that has learned most of the task.
+
+    Where the variable `nnUNet_pretrained_checkpoint` names a checkpoint, of another pre-training for example, the body
+    starts from what of it fits.
     """
 
     task: ClassVar[type[Task]]
     enable_deep_supervision = False
     oversample_foreground_percent = 0.0
+    _goes_on = False
 
     def __init__(
         self,
@@ -78,6 +83,13 @@ class Pretraining(Guard):
                 "Pre-train 2d, 3d_fullres or 3d_lowres. Weights for 3d_fullres fit into the second stage, too.",
             )
         super().initialize()
+        # The chain: a pre-training is continued on other images. The plans may name a checkpoint for fine-tuning.
+        if not self._goes_on and (path := given_checkpoint(plans={})):
+            start_from(path, self, self._task_network().body)
+
+    def load_checkpoint(self, filename_or_checkpoint: dict[str, Any] | str) -> None:
+        self._goes_on = True
+        super().load_checkpoint(filename_or_checkpoint)
 
     def get_tr_and_val_datasets(self) -> tuple[Unlabelled, Unlabelled]:
         training, validation = super().get_tr_and_val_datasets()
@@ -89,6 +101,12 @@ class Pretraining(Guard):
             )
         self.print_to_log_file("Labels, where there are any, are not read: this is a training without them.")
         return Unlabelled(training, self.task.parts), Unlabelled(validation, self.task.parts)
+
+    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> tuple[Any, ...]:  # noqa: N802
+        rotation, *others, mirror_axes = super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+        if self.task.upright:
+            rotation, mirror_axes = (0.0, 0.0), ()
+        return rotation, *others, mirror_axes
 
     def get_training_transforms(self, *args: Any, **kwargs: Any) -> Any:
         """nnU-Net's, without those that work on labels."""
