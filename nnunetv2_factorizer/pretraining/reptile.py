@@ -145,8 +145,8 @@ class Reptile(PretrainingBase):
             pairs = [pair for pair in (*(pair.only(cases) for pair in own), *others) if pair.cases]
             if len(pairs) < 2:
                 raise UserError(
-                    f"there is nothing to learn across: {self.plans_manager.dataset_name} has {len(pairs)} labelled "
-                    f"label in one channel, and the variable {VARIABLE} names no other data set.",
+                    f"there is nothing to learn across: {len(pairs)} pair of a channel and a label in fold {self.fold} "
+                    f"of {self.plans_manager.dataset_name} and the data sets that the variable {VARIABLE} names.",
                     f'Name data sets with other organs or images, such as {VARIABLE}="12 13", or pre-train without '
                     "labels.",
                 )

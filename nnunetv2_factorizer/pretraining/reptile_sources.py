@@ -14,7 +14,7 @@ import numpy as np
 from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
 from nnunetv2.paths import nnUNet_preprocessed
 from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
-from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
+from nnunetv2.utilities.dataset_name_id_conversion import convert_dataset_name_to_id, maybe_convert_to_dataset_name
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
@@ -126,10 +126,7 @@ def _dataset_name(name_or_id: str) -> str:
 def _pairs_of(name: str, plans: PlansManager, configuration_name: str) -> list[Pair]:
     base = Path(nnUNet_preprocessed) / name
     file = base / f"{plans.plans_name}.json"
-    remedy = (
-        f"nnUNetv2_move_plans_between_datasets -s {plans.dataset_name} -t {name} -sp {plans.plans_name} "
-        f"-tp {plans.plans_name}\nnnUNetv2_preprocess -d {name} -plans_name {plans.plans_name} -c {configuration_name}"
-    )
+    remedy = _remedy(name, plans, configuration_name)
     if not file.is_file():
         raise UserError(f"{name} has no plans {plans.plans_name} ({file}).", remedy)
     own = PlansManager(read_json(file))
@@ -138,7 +135,7 @@ def _pairs_of(name: str, plans: PlansManager, configuration_name: str) -> list[P
     there, here = own.get_configuration(configuration_name), plans.get_configuration(configuration_name)
     for key in MUST_BE_EQUAL:
         of_this, of_first = ([float(x) for x in configuration.configuration[key]] for configuration in (there, here))
-        if not np.allclose(of_this, of_first) if len(of_this) == len(of_first) else True:
+        if len(of_this) != len(of_first) or not np.allclose(of_this, of_first):
             raise UserError(
                 f"{key} of {configuration_name} is {of_this} in {file}, {of_first} in the plans of "
                 f"{plans.dataset_name}: a voxel would not mean the same.",
@@ -147,13 +144,21 @@ def _pairs_of(name: str, plans: PlansManager, configuration_name: str) -> list[P
     folder = base / there.data_identifier
     if not folder.is_dir() or not any(folder.iterdir()):
         raise UserError(f"{name} is not preprocessed: {folder} is missing or empty.", remedy)
-    pairs = find_pairs(infer_dataset_class(str(folder))(str(folder)), name, own.get_label_manager(dataset_json(base)))
+    pairs = find_pairs(
+        infer_dataset_class(str(folder))(str(folder)), name, own.get_label_manager(read_json(base / "dataset.json"))
+    )
     if not pairs:
         raise UserError(f"none of the cases in {folder} has a label.", f"Leave {name} out of {VARIABLE}.")
     return pairs
 
 
-def dataset_json(base: Path) -> dict[str, Any]:
-    """That of a preprocessed data set."""
-    result: dict[str, Any] = read_json(base / "dataset.json")
-    return result
+def _remedy(name: str, plans: PlansManager, configuration_name: str) -> str:
+    """nnU-Net's commands, of which the first makes what the other two need."""
+    first, this = (convert_dataset_name_to_id(dataset) for dataset in (plans.dataset_name, name))
+    plan = plans.plans_name
+    return (
+        f"Plan and preprocess it like {plans.dataset_name}; that replaces plans of this name and their data there:\n"
+        f"nnUNetv2_plan_and_preprocess -d {this} --no_pp\n"
+        f"nnUNetv2_move_plans_between_datasets -s {first} -t {this} -sp {plan} -tp {plan}\n"
+        f"nnUNetv2_preprocess -d {this} -plans_name {plan} -c {configuration_name}"
+    )

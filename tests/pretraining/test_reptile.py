@@ -255,7 +255,7 @@ def test_of_the_first_data_set_training_sees_the_cases_of_the_fold(
 def test_one_binary_data_set_and_several_gpus_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = trainer_of(Small, tmp_path, monkeypatch)
     trainer.initialize()
-    with pytest.raises(UserError, match="nothing to learn across: Dataset997_Small has 1 labelled"):
+    with pytest.raises(UserError, match="nothing to learn across: 1 pair of a channel and a label in fold all"):
         trainer.get_dataloaders()
     trainer.is_ddp = True
     with pytest.raises(UserError, match="trains on one GPU"):

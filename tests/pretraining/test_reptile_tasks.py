@@ -161,7 +161,7 @@ def test_other_plans_are_refused(preprocessed: Path, the_plans: dict[str, Any], 
     write_dataset(preprocessed, "Dataset996_Dark", cases=1, the_plans=the_plans)
     with pytest.raises(UserError, match=message) as caught:
         further_pairs(PlansManager(plans()), "3d_fullres")
-    assert "nnUNetv2_preprocess -d Dataset996_Dark -plans_name nnUNetFactorizerPlans -c 3d" in caught.value.remedy
+    assert "nnUNetv2_preprocess -d 996 -plans_name nnUNetFactorizerPlans -c 3d" in caught.value.remedy
 
 
 def test_what_is_not_there_is_refused(preprocessed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
