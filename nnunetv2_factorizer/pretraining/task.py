@@ -34,6 +34,8 @@ class Task(nn.Module):
     """Parts of equal size that the loader divides each axis of an image into, if the task asks where a voxel lies."""
     cases: ClassVar[int] = 1
     """That the task needs at least."""
+    upright: ClassVar[bool] = False
+    """Whether images stay the way up they are, without nnU-Net's rotations and mirroring."""
     measured: ClassVar[str]
     """What `measure` gives, in two or three words, such as "order accuracy"."""
     unlearned: ClassVar[str]

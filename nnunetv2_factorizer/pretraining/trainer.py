@@ -90,6 +90,12 @@ class Pretraining(Guard):
         self.print_to_log_file("Labels, where there are any, are not read: this is a training without them.")
         return Unlabelled(training, self.task.parts), Unlabelled(validation, self.task.parts)
 
+    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> tuple[Any, ...]:
+        rotation, *others, mirror_axes = super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+        if self.task.upright:
+            rotation, mirror_axes = (0.0, 0.0), ()
+        return rotation, *others, mirror_axes
+
     def get_training_transforms(self, *args: Any, **kwargs: Any) -> Any:
         """nnU-Net's, without those that work on labels."""
         return super().get_training_transforms(*args, **(kwargs | {"regions": None}))
