@@ -90,7 +90,7 @@ class Pretraining(Guard):
         self.print_to_log_file("Labels, where there are any, are not read: this is a training without them.")
         return Unlabelled(training, self.task.parts), Unlabelled(validation, self.task.parts)
 
-    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> tuple[Any, ...]:
+    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> tuple[Any, ...]:  # noqa: N802
         rotation, *others, mirror_axes = super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
         if self.task.upright:
             rotation, mirror_axes = (0.0, 0.0), ()

@@ -6,7 +6,7 @@ a grid of blocks that are shuffled and turned: rotation has one block and one or
 A quarter turn needs a plane with two equal sides. Half turns are possible in every plane, so no patch is refused.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations, islice, permutations, product
@@ -63,8 +63,8 @@ class Puzzle:
         """x of T(x) `(..., *S)`, the inverse of `distort`."""
         order, turns = self._order_and_turns(answer)
         backwards = [
-            _turned(block, (-quarters, *plane))
-            for block, (quarters, *plane) in zip(self._blocks(distorted), turns, strict=True)
+            _turned(block, (-quarters, first, second))
+            for block, (quarters, first, second) in zip(self._blocks(distorted), turns, strict=True)
         ]
         return self._image([backwards[order.index(place)] for place in range(len(order))], distorted)
 
@@ -115,6 +115,13 @@ def rubiks_cube(size: tuple[int, ...]) -> Puzzle:
     """The jigsaw puzzle, and each block with a half turn in one plane or none (Zhuang et al., MICCAI 2019)."""
     half_turns = [(2, *plane) for plane in combinations(range(-len(size), 0), 2)]
     return Puzzle(*_halves(size), orders_far_apart(2 ** len(size), ORDERS), (NO_TURN, *half_turns))
+
+
+PUZZLES: dict[str, Callable[[tuple[int, ...]], Puzzle]] = {
+    "rotation": rotation,
+    "jigsaw": jigsaw,
+    "rubiks_cube": rubiks_cube,
+}
 
 
 @lru_cache

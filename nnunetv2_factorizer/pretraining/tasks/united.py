@@ -22,7 +22,6 @@ Ours, where the paper leaves it open or nnU-Net wants it so:
 - Clustering and visual words, two more of the paper's distortions, need features of the whole data set: left out.
 """
 
-from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -30,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nnunetv2_factorizer.pretraining.task import Batch, Measure, Task
-from nnunetv2_factorizer.pretraining.tasks.puzzles import Puzzle, jigsaw, rotation, rubiks_cube
+from nnunetv2_factorizer.pretraining.tasks.puzzles import PUZZLES
 
 
 class Answers(NamedTuple):
@@ -51,8 +50,8 @@ class United(Task):
     unlearned = "chance"
     best = 1.0
     upright = True
-    puzzle: ClassVar[Callable[[tuple[int, ...]], Puzzle]] = staticmethod(jigsaw)
-    """For a patch size."""
+    puzzle: ClassVar[str] = "jigsaw"
+    """T: also "rotation" or "rubiks_cube". Each is a method of its own in the paper, so they are not mixed."""
     steps: ClassVar[str] = "DRA"
     """Its letters are what is trained, in the order in which they join."""
     stepwise: ClassVar[bool] = True
@@ -64,7 +63,7 @@ class United(Task):
     def __init__(self, body: nn.Module, input_channels: int, patch_size: tuple[int, ...]) -> None:
         super().__init__(body, input_channels, patch_size)
         self.input_channels = input_channels
-        self.pieces = self.puzzle(patch_size)
+        self.pieces = PUZZLES[self.puzzle](patch_size)
         pool = {2: nn.AdaptiveAvgPool2d, 3: nn.AdaptiveAvgPool3d}[len(patch_size)]
         features = body.encoder.output_channels[-1] * len(self.pieces.orders[0])  # type: ignore[union-attr,index]
         self.head = nn.Sequential(
@@ -148,13 +147,13 @@ class UnitedJoint(United):
 class UnitedRotation(United):
     """All three steps, with rotations."""
 
-    puzzle = staticmethod(rotation)
+    puzzle = "rotation"
 
 
 class UnitedRubik(United):
     """All three steps, with a Rubik's cube."""
 
-    puzzle = staticmethod(rubiks_cube)
+    puzzle = "rubiks_cube"
 
 
 def adversary(channels: int, num_axes: int) -> nn.Sequential:
