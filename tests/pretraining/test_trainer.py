@@ -13,7 +13,7 @@ from nnunetv2_factorizer.conformance.subject import CheckFailed
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.pretraining.export import ADAPTATION_FILE, ADAPTATION_KEY, PRETRAINED, write_pretrained
 from nnunetv2_factorizer.pretraining.trainer import Pretraining
-from nnunetv2_factorizer.trainers.nnUNetTrainer_Pretrain import nnUNetTrainer_PretrainMAE
+from nnunetv2_factorizer.trainers.nnUNetTrainer_PretrainMAE import nnUNetTrainer_PretrainMAE
 from tests.training.networks import NETWORKS, plans_of
 from tests.training.small_trainer import PATCH, make_trainer
 
