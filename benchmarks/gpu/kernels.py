@@ -16,7 +16,7 @@ from benchmarks.gpu.setting import GPU, HALF
 from benchmarks.gpu.shapes import CASES, USUAL, Case
 from benchmarks.measure import synchronise
 from nnunetv2_factorizer.factorization import mixing
-from nnunetv2_factorizer.factorization.kernels import trial
+from nnunetv2_factorizer.factorization.kernels import mixing_trial, trial
 
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 2**-8, torch.bfloat16: 2**-5}
 """Of a half, eight times its rounding; of float32 what it loses on the way, the gradient more than the output."""
@@ -105,7 +105,7 @@ def compiled_kernels() -> Iterator[tuple[str, Any]]:
 def uses_triton(x: Tensor, settings: tuple[Any, ...]) -> bool:
     """Whether fused kernels have done the work, and not PyTorch; asked after it."""
     _, head_dim, window, shifted, num_iters = settings
-    return x.is_cuda and trial.usable(x, head_dim, window, shifted, num_iters, mixing.PLAIN)
+    return x.is_cuda and mixing_trial.usable(x, head_dim, window, shifted, num_iters, mixing.PLAIN)
 
 
 def relative_error(actual: Tensor, expected: Tensor) -> float:

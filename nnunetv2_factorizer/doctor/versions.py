@@ -9,7 +9,7 @@ from packaging.requirements import Requirement
 
 from nnunetv2_factorizer import DISTRIBUTION
 from nnunetv2_factorizer.doctor.finding import Finding
-from nnunetv2_factorizer.factorization.kernels import trial
+from nnunetv2_factorizer.factorization.kernels import mixing_trial
 from nnunetv2_factorizer.factorization.mixing import PLAIN
 from nnunetv2_factorizer.network import depthwise
 
@@ -65,7 +65,7 @@ def _kernels(device: torch.device) -> Finding:
         return Finding("fused kernels", "ok", "not tried without a GPU")
     if find_spec("triton") is None:
         return Finding("fused kernels", "warning", "not tried without triton")
-    reason = trial.why_not(trial.usual_setting(device), PLAIN)
+    reason = mixing_trial.why_not(mixing_trial.usual_setting(device), PLAIN)
     if reason is None:
         reason = depthwise.why_not(device, torch.float16, (32, 1, 3, 3, 3), (1, 1, 1))
     if reason is None:
