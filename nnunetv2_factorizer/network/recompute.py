@@ -4,6 +4,7 @@ What such a chain of layers makes in between is many times its input. A chunk of
 gone when the next one comes: that saves memory, and on a CPU also the time to write and read it.
 
 Compiled, an operator of `torch.library` does the same, so that a network needs no more memory than it was planned for.
+On a GPU it is that operator eagerly, too, for layers that have kernels: it asks those first.
 """
 
 from collections.abc import Callable, Sequence

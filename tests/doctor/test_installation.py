@@ -50,10 +50,9 @@ def test_the_fused_kernels_are_tried_where_there_is_a_gpu(monkeypatch: pytest.Mo
     assert found == Finding("fused kernels", "ok", "run, and agree with PyTorch in fp16, forward and backward")
 
     for kernels in (versions.voxelwise, versions.depthwise):
-        monkeypatch.setattr(kernels, "why_not", lambda *_, kernels=kernels: f"no numbers of {kernels.__name__}")
-        assert (
-            versions._kernels(device).what == f"PyTorch does their work, more slowly: no numbers of {kernels.__name__}"
-        )
+        reason = f"no numbers of {kernels.__name__}"
+        monkeypatch.setattr(kernels, "why_not", lambda *_, reason=reason: reason)
+        assert versions._kernels(device).what == f"PyTorch does their work, more slowly: {reason}"
 
     def mix_windows(*_: object) -> None:
         raise RuntimeError("no C compiler\nfound")
