@@ -8,9 +8,10 @@ from torch.nn import functional
 
 from nnunetv2_factorizer.factorization import resize
 from nnunetv2_factorizer.network.block import FactorizerBlock
+from nnunetv2_factorizer.network.chunks import Rows
 from nnunetv2_factorizer.network.convolution import ConvolutionBlock, SeparableDownsampling
 from nnunetv2_factorizer.network.layers import PointwiseLinear
-from nnunetv2_factorizer.network.recompute import Recomputed, Rows
+from nnunetv2_factorizer.network.recompute import Recomputed
 from nnunetv2_factorizer.network.settings import TRANSPOSED, BlockSettings
 from nnunetv2_factorizer.network.upsampling import add_upsampled
 
