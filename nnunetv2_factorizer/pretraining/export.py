@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nnunetv2_factorizer.models.adapt import HEADS
+from nnunetv2_factorizer.models.adapt import adapt_weights
 from nnunetv2_factorizer.models.atomic import replacing
 
 PRETRAINED = "checkpoint_pretrained.pth"
@@ -28,12 +28,11 @@ def fine_tuning_weights(body: nn.Module, layout: nn.Module) -> dict[str, Tensor]
     """A complete state dict for fine-tuning: all of the pre-trained body but its heads, and the heads of `layout`.
 
     Args:
-        body: the network that was pre-trained, bare.
-        layout: the same network, new, for the classes of the data set.
+        body: the network that was pre-trained, bare; of another number of image channels, it is adapted.
+        layout: the same network, new, for the channels and classes of the data set.
     """
-    weights, new = body.state_dict(), layout.state_dict()
-    merged = {name: new[name] if HEADS in name else weights[name] for name in new}
-    return {name: tensor.detach().cpu().clone() for name, tensor in merged.items()}
+    merged = adapt_weights(body.state_dict(), body, layout)
+    return {name: merged[name].detach().cpu().clone() for name in layout.state_dict()}
 
 
 def adaptation_plan(

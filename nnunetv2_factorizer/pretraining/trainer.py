@@ -4,7 +4,6 @@ A mix-in, put first among the bases: `class nnUNetTrainer_PretrainMAE(Pretrainin
 """
 
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,36 +13,21 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import Tensor, nn
 
 from nnunetv2_factorizer.errors import UserError
-from nnunetv2_factorizer.models.checkpoint import RECORD_KEY, make_record
-from nnunetv2_factorizer.pretraining.export import (
-    ADAPTATION_KEY,
-    PRETRAINED,
-    adaptation_plan,
-    fine_tuning_weights,
-    write_pretrained,
-)
-from nnunetv2_factorizer.pretraining.finetuning import given_checkpoint, start_from
+from nnunetv2_factorizer.pretraining.base import PretrainingBase
 from nnunetv2_factorizer.pretraining.places import Unlabelled
-from nnunetv2_factorizer.pretraining.progress import PretrainingLogger
 from nnunetv2_factorizer.pretraining.task import Batch, Measure, Task, TaskNetwork
 from nnunetv2_factorizer.training.bare import bare
-from nnunetv2_factorizer.training.guard import Guard
 
 
-class Pretraining(Guard):
+class Pretraining(PretrainingBase):
     """Trains the network of the plans, or of a family, on a `task` without labels.
 
-    At the end `checkpoint_pretrained.pth` lies in the fold's folder, for fine-tuning; nnU-Net's own checkpoints there,
-    which hold the heads of the task as well, are for `--c`. Best is the one that has learned most of the task.
-
-    Where the variable `nnUNet_pretrained_checkpoint` names a checkpoint, of another pre-training for example, the body
-    starts from what of it fits.
+    At the end `checkpoint_pretrained.pth` lies in the fold's folder, for fine-tuning; nnU-Net's own checkpoints there
+    hold the heads of the task as well.
     """
 
     task: ClassVar[type[Task]]
-    enable_deep_supervision = False
     oversample_foreground_percent = 0.0
-    _goes_on = False
 
     def __init__(
         self,
@@ -56,7 +40,12 @@ class Pretraining(Guard):
         super().__init__(plans, configuration, fold, dataset_json, device)
         labels = {name: value for name, value in dataset_json["labels"].items() if name != "ignore"}
         self.label_manager = self.plans_manager.get_label_manager({**dataset_json, "labels": labels})
-        self.logger.local_logger = PretrainingLogger(self.task.measured, self.task.unlearned)
+
+    def names(self) -> tuple[str, str]:
+        return self.task.measured, self.task.unlearned
+
+    def body(self) -> nn.Module:
+        return self._task_network().body
 
     @classmethod
     def build(
@@ -75,21 +64,6 @@ class Pretraining(Guard):
             False,
         )
         return TaskNetwork(body, cls.task(body, num_input_channels, tuple(configuration_manager.patch_size)))
-
-    def initialize(self) -> None:
-        if self.is_cascaded:
-            raise UserError(
-                f"{self.configuration_name} is the second stage of a cascade, which needs predictions of the first.",
-                "Pre-train 2d, 3d_fullres or 3d_lowres. Weights for 3d_fullres fit into the second stage, too.",
-            )
-        super().initialize()
-        # The chain: a pre-training is continued on other images. The plans may name a checkpoint for fine-tuning.
-        if not self._goes_on and (path := given_checkpoint(plans={})):
-            start_from(path, self, self._task_network().body)
-
-    def load_checkpoint(self, filename_or_checkpoint: dict[str, Any] | str) -> None:
-        self._goes_on = True
-        super().load_checkpoint(filename_or_checkpoint)
 
     def get_tr_and_val_datasets(self) -> tuple[Unlabelled, Unlabelled]:
         training, validation = super().get_tr_and_val_datasets()
@@ -138,14 +112,8 @@ class Pretraining(Guard):
 
     def on_validation_epoch_end(self, val_outputs: list[dict[str, Any]]) -> None:
         loss, value, unlearned = self._means(val_outputs)
-        learned = self._task().learned(Measure(value, unlearned))
-        self.logger.log("mean_fg_dice", learned, self.current_epoch)
-        self.logger.log("dice_per_class_or_region", [learned], self.current_epoch)
-        self.logger.log("val_losses", loss, self.current_epoch)
-        self.print_to_log_file(
-            f"{self.task.measured} {value:.4f}, {self.task.unlearned} {unlearned:.4f}: {learned:.1%} learned "
-            "(nnU-Net's log calls this share pseudo Dice)"
-        )
+        measure = Measure(value, unlearned)
+        self.log_learned(loss, measure, self._task().learned(measure))
 
     def on_epoch_start(self) -> None:
         if self._finished():
@@ -158,45 +126,6 @@ class Pretraining(Guard):
         except _FinishedError:
             self.print_to_log_file(f"The stopping rule of {self.task.__name__} holds after epoch {self.current_epoch}.")
             self.on_train_end()
-
-    def on_train_end(self) -> None:
-        super().on_train_end()
-        if self.local_rank == 0 and not self.disable_checkpointing:
-            write_pretrained(Path(self.output_folder), self._pretrained())
-            self.print_to_log_file(
-                f"For fine-tuning: -pretrained_weights {Path(self.output_folder) / PRETRAINED} "
-                f"({self._seconds():.0f} s of pre-training)"
-            )
-
-    def perform_actual_validation(self, save_probabilities: bool = False) -> None:
-        """Nothing: there is nothing to segment."""
-        self.print_to_log_file("A pre-training segments nothing, so no predictions are made for validation.")
-
-    def _pretrained(self) -> dict[str, Any]:
-        """The checkpoint for fine-tuning."""
-        layout = super().build(
-            self.plans_manager,
-            self.configuration_manager,
-            self.num_input_channels,
-            self.label_manager.num_segmentation_heads,
-            True,
-        )
-        architecture = self.architecture_of(self.configuration_manager)
-        given = {name: value for name, value in self.my_init_kwargs.items() if name != "device"}
-        return {
-            "network_weights": fine_tuning_weights(self._task_network().body, layout),
-            "init_args": {**given, RECORD_KEY: make_record(architecture)},
-            "trainer_name": type(self).__name__,
-            "current_epoch": self.current_epoch,
-            "pretraining_seconds": self._seconds(),
-            ADAPTATION_KEY: adaptation_plan(
-                layout,
-                architecture,
-                self.configuration_name,
-                self.configuration_manager.configuration,
-                self.num_input_channels,
-            ),
-        }
 
     def _task(self) -> Task:
         return self._task_network().task
@@ -226,12 +155,6 @@ class Pretraining(Guard):
             rows = [row for of_rank in of_ranks for row in of_rank]
         loss, value, unlearned = (float(mean) for mean in np.mean(rows, axis=0))
         return loss, value, unlearned
-
-    def _seconds(self) -> float:
-        """Of all epochs, also those before a `--c`."""
-        log = self.logger.get_value
-        starts, ends = (log(f"epoch_{end}_timestamps", step=None) for end in ("start", "end"))
-        return float(sum(end - start for start, end in zip(starts, ends, strict=False)))
 
 
 class _FinishedError(Exception):
