@@ -8,8 +8,9 @@ The weight and the bias of a layer norm are put into the linear layer that follo
 `(n * gamma + beta) W^T + b = n (W * gamma)^T + (W beta + b)`. So are their gradients: no kernel sums for them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,6 +26,17 @@ CHANNELS = (16, 32, 64)
 
 HIDDEN = 256
 """Channels of the MLP, at most; a power of two."""
+
+
+def recompute_per_stage(arch_kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The argument `recompute` of a Factorizer that is to run fast on a GPU where memory is left over.
+
+    With kernels, computing again moves fewer bytes than reading what was kept. Stages that have none keep it: compiled
+    by PyTorch, they then move half as many bytes.
+    """
+    features = arch_kwargs["features_per_stage"]
+    widths = [features] * arch_kwargs["n_stages"] if isinstance(features, int) else features
+    return {"recompute": [width in CHANNELS for width in widths]}
 
 
 def _before(x: Tensor, gamma: Tensor, beta: Tensor, w: Tensor) -> Tensor:

@@ -13,12 +13,21 @@ POPAR = "nnUNetTrainerShort_PretrainPOPAR"
 
 
 @pytest.fixture(scope="module")
-def pretrained(phantom: Workspace) -> Path:
-    return phantom.train(MAE, configuration="2d", fold="all")
+def archive(phantom: Workspace) -> Workspace:
+    """The images of the phantom without their labels, registered and preprocessed like the phantom itself."""
+    command = ("nnUNetv2_factorizer_unlabelled", "-i", str(phantom.raw / "imagesTr"), "-d", "995", "-c", "2d")
+    done = phantom.run(*command, "-dataset_name", "Archive", "-like", phantom.dataset_id, "-np", "1")
+    assert "labels" in done.stdout.lower()  # those beside the images are ignored, which is said
+    return Workspace(phantom.folder, "Dataset995_Archive")
 
 
-def test_pretraining_goes_on_exactly(phantom: Workspace, pretrained: Path) -> None:
-    workspace = phantom.with_results("results_pretrained_resumed")
+@pytest.fixture(scope="module")
+def pretrained(archive: Workspace) -> Path:
+    return archive.train(MAE, configuration="2d", fold="all")
+
+
+def test_pretraining_goes_on_exactly(archive: Workspace, pretrained: Path) -> None:
+    workspace = archive.with_results("results_pretrained_resumed")
     command = ("nnUNetv2_train", workspace.dataset_id, "2d", "all", "-tr", MAE, "-device", "cpu")
     killed = workspace.run(*command, check=False, STOP_AFTER_EPOCHS="1")
     assert killed.returncode == 3, killed.stderr[-2000:]
