@@ -100,7 +100,7 @@ def autocast_to(x: Tensor, dtype: torch.dtype | None) -> AbstractContextManager[
 
 @contextmanager
 def autograd() -> Iterator[None]:
-    """Autograd inside an operator, which is below it."""
+    """Autograd inside an operator, which is below it, and inside `torch.inference_mode`."""
     key = torch._C.DispatchKey.AutogradFunctionality
-    with torch._C._SetExcludeDispatchKeyGuard(key, False), torch.enable_grad():
+    with torch.inference_mode(False), torch._C._SetExcludeDispatchKeyGuard(key, False), torch.enable_grad():
         yield

@@ -213,6 +213,16 @@ def test_a_trial_that_fails_leaves_the_layers_as_they_were(monkeypatch: pytest.M
 
 
 @pytest.mark.usefixtures("as_on_gpu")
+@pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad])
+def test_inference_tries_and_takes_the_kernels_too(mode: Any) -> None:
+    block, x = build(16, 2), torch.randn(1, 16, 4, 4, 4, device=DEVICE).half()
+    with mode(), torch.autocast(DEVICE, torch.float16):
+        z = block(x)
+    assert list(trial.tried.values()) == [None, None]
+    assert torch.equal(z, step(block, x)[0])
+
+
+@pytest.mark.usefixtures("as_on_gpu")
 def test_second_derivatives_are_those_of_pytorch() -> None:
     block, x = build(16, 2), torch.randn(1, 16, 2, 2, 2, device=DEVICE).half().requires_grad_()
     with torch.autocast(DEVICE, torch.float16):
