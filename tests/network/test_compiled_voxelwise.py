@@ -13,7 +13,7 @@ pytest.importorskip("triton", reason="Triton comes with PyTorch's CUDA build for
 from benchmarks.voxelwise_bytes import WIDTHS, of_eager, of_kernels
 
 INSTRUCTIONS = {
-    "_before_kernel": 17, "_before_backward_kernel": 28, "_after_kernel": 80, "_after_backward_kernel": 105,
+    "_before_kernel": 17, "_before_backward_kernel": 30, "_after_kernel": 80, "_after_backward_kernel": 105,
 }  # fmt: skip
 """For each number of a volume, at most; those of 64 channels have two launches of the last."""
 
@@ -27,10 +27,10 @@ def compiled(*arguments: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def check(kernels: list[dict[str, Any]]) -> None:
+def check(kernels: list[dict[str, Any]], spilled: int) -> None:
     assert {kernel["kernel"] for kernel in kernels} == set(INSTRUCTIONS)
     for kernel in kernels:
-        assert kernel["spilled"] <= 64, kernel
+        assert kernel["spilled"] <= spilled, kernel
         assert kernel["shared"] <= 64 * 2**10, kernel
         assert kernel["load_bits"] == 128, kernel
         assert kernel["specialised"] == [], kernel  # no number of rows is compiled for anew
@@ -39,14 +39,14 @@ def check(kernels: list[dict[str, Any]]) -> None:
 
 @pytest.mark.parametrize("capability", ["80", "90"])
 def test_what_nnunet_trains_with(capability: str) -> None:
-    check(compiled("--capability", capability, "--channels", "32"))
+    check(compiled("--capability", capability, "--channels", "32"), spilled=32)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("capability", ["80", "86", "89", "90", "120"])
 def test_every_gpu_and_type(capability: str, dtype: str) -> None:
-    check(compiled("--capability", capability, "--dtype", dtype, "--channels", "16", "32", "64"))
+    check(compiled("--capability", capability, "--dtype", dtype, "--channels", "16", "32", "64"), spilled=128)
 
 
 def test_bytes_are_a_small_part_of_what_pytorch_moves() -> None:
