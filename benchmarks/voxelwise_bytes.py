@@ -1,4 +1,4 @@
-"""What the layers of each voxel, before and after mixing, move through memory, counted without a GPU.
+"""What the layers of each voxel, in a block and where the decoder merges, move through memory, counted without a GPU.
 
     python -m benchmarks.voxelwise_bytes
 
@@ -10,18 +10,20 @@ not counted in any of them.
 """
 
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest.mock import patch
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._inductor import config, metrics
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from nnunetv2_factorizer.network import voxelwise
+from nnunetv2_factorizer.network import upsampling, voxelwise
 from nnunetv2_factorizer.network.chunks import gradients_in_chunks, in_chunks
 
 WIDTHS = {32: 2 * 128**3, 64: 2 * 64**3, 128: 2 * 32**3}
@@ -29,6 +31,9 @@ WIDTHS = {32: 2 * 128**3, 64: 2 * 64**3, 128: 2 * 32**3}
 
 RATIO = 2
 COMPILED_ROWS = 2**14
+SIDE = 64
+"""Voxels an axis of what is merged."""
+
 Bytes = tuple[float, float]
 """Forward and backward, for each number of a volume."""
 
@@ -70,15 +75,15 @@ def of_eager(channels: int, rows: int) -> Bytes:
             def chunks(x: Tensor) -> list[slice]:
                 return [slice(0, len(x))]
 
-            with torch.no_grad(), _Counted() as forward:
+            with torch.no_grad(), Counted() as forward:
                 result = in_chunks(layers, chunks, inputs)
-            with _Counted() as backward:
+            with Counted() as backward:
                 gradients_in_chunks(layers, chunks, inputs, [True] * len(inputs), leaves, result, None)
             total = [total[0] + forward.bytes, total[1] + backward.bytes]
     return total[0] / (rows * channels), total[1] / (rows * channels)
 
 
-class _Counted(TorchDispatchMode):
+class Counted(TorchDispatchMode):
     """Counts the bytes of the tensors that operators are given and give; views and what is only reserved are free."""
 
     bytes = 0
@@ -133,6 +138,24 @@ def of_kernels(channels: int, rows: int) -> Bytes | None:
     return forward / x.numel(), backward / x.numel()
 
 
+def of_merging(channels: int, composed: bool) -> Bytes:
+    """Where the decoder adds the upsampled features to those of the encoder: layer by layer, or as one product.
+
+    Backward with all that is computed again.
+    """
+    with FakeTensorMode(), patch.object(upsampling, "COMPOSED_FROM", 0 if composed else sys.maxsize):
+        layer = nn.ConvTranspose3d(2 * channels, channels, 2, stride=2, dtype=torch.half)
+        of_skip, of_low = (torch.empty(channels, channels, dtype=torch.half, requires_grad=True) for _ in range(2))
+        skip = torch.empty(SIDE // 2, 2, SIDE, SIDE, channels, dtype=torch.half, requires_grad=True)
+        low = torch.empty(*[SIDE // 2] * 3, 2 * channels, dtype=torch.half, requires_grad=True)
+        with Counted() as forward:
+            result = upsampling.add_upsampled(functional.linear(skip, of_skip), low, layer, of_low)
+        with Counted() as backward:
+            result = upsampling.add_upsampled(functional.linear(skip, of_skip), low, layer, of_low)
+            torch.autograd.grad(result, [skip, low, of_skip, of_low, *layer.parameters()], result)
+    return forward.bytes / skip.numel(), backward.bytes / skip.numel()
+
+
 def main() -> None:
     print("| channels | layers of each voxel | forward B/el | backward B/el | together B/el |")
     print("| --- | --- | --- | --- | --- |")
@@ -145,6 +168,12 @@ def main() -> None:
         for name, numbers in ways.items():
             columns = [f"{n:.1f}" for n in (*numbers, sum(numbers))] if numbers else ["as eager"] * 3
             print(f"| {channels} | {name} | {' | '.join(columns)} |", flush=True)
+    print("\n| channels | merging in the decoder | forward B/el | backward B/el | together B/el |")
+    print("| --- | --- | --- | --- | --- |")
+    for channels in WIDTHS:
+        for name, composed in (("upsampling, then a linear map", False), ("one product of matrices", True)):
+            numbers = of_merging(channels, composed)
+            print(f"| {channels} | {name} | {' | '.join(f'{n:.1f}' for n in (*numbers, sum(numbers)))} |")
 
 
 if __name__ == "__main__":
