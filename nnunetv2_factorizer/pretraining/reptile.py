@@ -161,9 +161,8 @@ class Reptile(PretrainingBase):
     def on_train_start(self) -> None:
         super().on_train_start()
         if START_KEY not in self.my_init_kwargs:
-            outputs = [
-                self.validation_step(next(self.dataloader_val)) for _ in range(self.num_val_iterations_per_epoch)
-            ]
+            tasks = islice(self.dataloader_val, self.num_val_iterations_per_epoch)
+            outputs = [self.validation_step(task) for task in tasks]
             self.my_init_kwargs[START_KEY] = float(np.mean([output["dice"] for output in outputs]))
 
     def on_train_epoch_start(self) -> None:

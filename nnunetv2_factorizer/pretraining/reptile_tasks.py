@@ -5,8 +5,9 @@
 - Standard: K random slices of a binary data set.
 - A binary data set of an organ with z variants (channels, zones) is drawn at a rate of 1/z.
 
-Ours: In 3D a patch stands for a slice, and the places are those on the longest axis of the volume. A patch lies around
-the organ, since nothing is learned where it is not. A data set of nnU-Net counts as one organ: each is drawn as often.
+Ours: In 3D a patch stands for a slice, and the places are those on the longest axis of the volume. Across that axis a
+patch lies around a random voxel of the organ, as nnU-Net's do, where the image is larger. A data set of nnU-Net counts
+as one organ, so each is drawn as often.
 """
 
 from collections import Counter
@@ -59,13 +60,13 @@ class TaskSampler:
     def draw(self, rng: Generator, with_unseen: bool = False) -> MetaTask:
         """One task."""
         pair = self.pairs[rng.choice(len(self.pairs), p=rates([pair.organ for pair in self.pairs]))]
-        shots = self._random(pair, rng) if self.standard else self._evenly_spaced(pair, str(rng.choice(pair.cases)))
+        shots = self._random(pair, rng) if self.standard else self._evenly_spaced(pair, pair.cases, rng)
         steps = inner_batches(len(shots), self.batch_size, self.steps, rng)
         if not with_unseen:
             return MetaTask(self._read(pair, shots), steps)
         seen = {case for case, _ in shots}
         others = [case for case in pair.cases if case not in seen] or pair.cases
-        unseen = self._evenly_spaced(pair, str(rng.choice(others)))
+        unseen = self._evenly_spaced(pair, others, rng)
         return MetaTask(self._read(pair, shots), steps, self._read(pair, unseen))
 
     @property
@@ -81,11 +82,13 @@ class TaskSampler:
             shots.append((case, tuple(corner.tolist())))
         return shots
 
-    def _evenly_spaced(self, pair: Pair, case: str) -> list[Shot]:
+    def _evenly_spaced(self, pair: Pair, cases: Sequence[str], rng: Generator) -> list[Shot]:
+        case = str(rng.choice(cases))
         size, voxels = pair.foreground(case)
         sliced = len(self.patch_size) == 2 and size[0] > 1  # nnU-Net's slices lie along the first axis
         axis = 0 if sliced else int(np.argmax(size))
-        return [(case, corner) for corner in evenly_spaced(voxels, size, self._size, axis, self.shots)]
+        found = evenly_spaced(voxels, size, self._size, axis, self.shots, rng)
+        return [(case, tuple(corner.tolist())) for corner in found]
 
     def _read(self, pair: Pair, shots: Sequence[Shot]) -> Batch:
         patches = [pair.patch(case, corner, self._size) for case, corner in shots]
@@ -108,17 +111,17 @@ def corners(voxels: np.ndarray, size: Sequence[int], patch: Sequence[int]) -> np
 
 
 def evenly_spaced(
-    voxels: np.ndarray, size: Sequence[int], patch: Sequence[int], axis: int, number: int
-) -> list[tuple[int, ...]]:
-    """Corners of patches: of the n places along an axis that voxels `(m, 3)` are at, each ceil(n / number)-th."""
+    voxels: np.ndarray, size: Sequence[int], patch: Sequence[int], axis: int, number: int, rng: Generator
+) -> list[np.ndarray]:
+    """Corners of patches: of the n places on an axis that are around voxels `(m, 3)`, each ceil(n / number)-th.
+
+    At each place it is one of the voxels there, by chance, that the patch is around.
+    """
     of_voxels = corners(voxels, size, patch)
     places = np.unique(of_voxels[:, axis])
-    found = []
-    for place in places[:: -(-len(places) // number)]:
-        there = voxels[of_voxels[:, axis] == place]
-        nearest = np.abs(there - np.median(there, axis=0)).sum(axis=1).argmin()
-        found.append(tuple(corners(there[nearest], size, patch).tolist()))
-    return found
+    return [
+        rng.choice(of_voxels[of_voxels[:, axis] == place], axis=0) for place in places[:: -(-len(places) // number)]
+    ]
 
 
 def inner_batches(shots: int, batch_size: int, steps: int, rng: Generator) -> list[np.ndarray]:
