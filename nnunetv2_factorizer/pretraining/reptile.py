@@ -24,7 +24,7 @@ Ours, where the paper leaves it open or its value does not work:
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import count
+from itertools import count, islice
 from typing import Any, ClassVar
 
 import numpy as np
