@@ -8,7 +8,7 @@ SHOW_COVERAGE := $(BIN)/coverage report --format=total | sed 's/.*/TOTAL coverag
 # nnU-Net takes all cores: threads that spin while they wait would take them from the other worker's tests.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test test-all test-matrix test-oldest test-newest lint docs bench bench-gpu bench-all bench-learning
+.PHONY: demo test test-all test-matrix test-oldest test-newest lint docs bench bench-gpu bench-all bench-learning bench-pretraining
 
 # PyTorch comes with its CUDA libraries, about 6 GB; it runs on a CPU as well.
 .venv/installed: pyproject.toml
@@ -44,7 +44,7 @@ test-newest: NNUNET := nnunetv2>=2.8,<3
 test-oldest test-newest: test-%:
 	test -x .venv-matrix/$*/bin/python || $(PYTHON) -m venv .venv-matrix/$*
 	.venv-matrix/$*/bin/python -m pip install --quiet --upgrade --editable '.[test]' '$(NNUNET)'
-	.venv-matrix/$*/bin/python $(PYTEST) tests/end_to_end tests/models tests/conformance tests/planning tests/training
+	.venv-matrix/$*/bin/python $(PYTEST) tests/end_to_end tests/models tests/conformance tests/planning tests/training tests/pretraining
 
 # Time and memory beside nnU-Net's U-Net: a quarter of an hour on two cores.
 bench: .venv/installed
@@ -70,6 +70,11 @@ bench-learning: .venv/installed
 	$(LEARNING) run -o $(TRAININGS) --method "nnU-Net + AdamW" "Hybrid + AdamW" "nnU-Net + AvaGrad" "nnU-Net + SGD 0.1" \
 	    ResEnc-M "ResEnc-M + Muon"
 	$(LEARNING) table -o $(TRAININGS)
+
+# Pre-training: forty hours on two cores, resumed like the other. The environment variables of nnU-Net must be set.
+bench-pretraining: .venv/installed
+	$(BIN)/python -m benchmarks.pretraining run -o benchmarks/pretraining/runs
+	$(BIN)/python -m benchmarks.pretraining table -o benchmarks/pretraining/runs
 
 # The other tables of benchmarks/REPORT.md: hours on a CPU, see there for the environment they need.
 bench-all: bench

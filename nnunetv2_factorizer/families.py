@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from nnunetv2_factorizer.errors import UserError
+from nnunetv2_factorizer.network.voxelwise import recompute_per_stage
 from nnunetv2_factorizer.network.windows import windows_and_heads
 
 if TYPE_CHECKING:  # the networks and their variants are known without nnU-Net, too
@@ -41,6 +42,8 @@ class Family:
     """Arguments that it takes over from the U-Net of a plan."""
     from_plan: FromPlan = lambda _spacing, _patch_size, _strides: {}
     """Further arguments that follow from a plan."""
+    with_memory_left: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda _arch_kwargs: {}
+    """Further arguments, from those of a plan, by which the network takes more memory of a GPU and less time."""
     takes_patch_size: bool = False
     """Whether `patch_size` is one of its arguments."""
     kw_requires_import: tuple[str, ...] = ()
@@ -135,6 +138,7 @@ FACTORIZER = Family(
     class_name="nnunetv2_factorizer.network.Factorizer",
     reads=("n_stages", "features_per_stage", "conv_op", "kernel_sizes", "strides"),
     from_plan=windows_and_heads,
+    with_memory_left=recompute_per_stage,
     takes_patch_size=True,
     variants={
         "Swin": {**PAPER, "matricize": "swin"},

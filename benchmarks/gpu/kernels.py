@@ -1,4 +1,4 @@
-"""The operators `mix` and `mix_backward` against float64, at extreme scales, twice, on zeros; and how they compile.
+"""The operators of mixing and of the layers of each voxel against float64, at extreme scales, twice, on zeros.
 
 float64 is computed by PyTorch on every device. A relative error is one in the norm.
 """
@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 
 from benchmarks.gpu.items import Items
+from benchmarks.gpu.layers import Layers
+from benchmarks.gpu.layers import compare as compare_layers
 from benchmarks.gpu.setting import GPU, HALF
 from benchmarks.gpu.shapes import CASES, USUAL, Case
 from benchmarks.measure import synchronise
 from nnunetv2_factorizer.factorization import mixing
-from nnunetv2_factorizer.factorization.kernels import trial
+from nnunetv2_factorizer.factorization.kernels import mixing_trial, trial
 
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 2**-8, torch.bfloat16: 2**-5}
 """Of a half, eight times its rounding; of float32 what it loses on the way, the gradient more than the output."""
@@ -35,6 +37,10 @@ def run(items: Items) -> None:
         for case in cases:
             items.measure(f"{case}, {_name(dtype)}", partial(compare, case, dtype))
         items.measure(f"zeros, {_name(dtype)}", partial(zeros, dtype))
+    for dtype in (d for d in DTYPES if d != torch.float32):
+        for channels in (32, 64) if GPU else (16,):
+            key = f"layers of each voxel, {channels} channels, {_name(dtype)}"
+            items.measure(key, partial(compare_layers, channels, dtype, TOLERANCE[dtype]))
     small = USUAL._replace(size=(12, 9, 8))
     for dtype in (torch.float32, torch.bfloat16):
         for scale in SCALES:
@@ -75,6 +81,9 @@ def registers() -> dict[str, Any]:
     (grad, x), settings = USUAL.volumes(HALF), USUAL.settings()
     mix(x, *settings)
     mix_backward(grad, x, *settings)
+    layers = Layers(x.shape[-1], 100, HALF)
+    layers.forward()
+    layers.backward()
     synchronise()
     kernels = [
         {
@@ -91,7 +100,8 @@ def registers() -> dict[str, Any]:
 
 def compiled_kernels() -> Iterator[tuple[str, Any]]:
     """What Triton has compiled for our kernels in this process, whatever else its caches hold in some version."""
-    modules = [m for name, m in sys.modules.items() if name.startswith("nnunetv2_factorizer.factorization.kernels.")]
+    rooms = ("nnunetv2_factorizer.factorization.kernels.", "nnunetv2_factorizer.network.")
+    modules = [module for name, module in sys.modules.items() if name.startswith(rooms)]
     named = [(name, value) for module in modules for name, value in vars(module).items()]
     named += [(name, getattr(value, "fn", None)) for name, value in named]  # behind a decorator such as autotune
     functions = {id(f): (name, f) for name, f in reversed(named) if hasattr(f, "device_caches")}
@@ -105,7 +115,7 @@ def compiled_kernels() -> Iterator[tuple[str, Any]]:
 def uses_triton(x: Tensor, settings: tuple[Any, ...]) -> bool:
     """Whether fused kernels have done the work, and not PyTorch; asked after it."""
     _, head_dim, window, shifted, num_iters = settings
-    return x.is_cuda and trial.usable(x, head_dim, window, shifted, num_iters, mixing.PLAIN)
+    return x.is_cuda and mixing_trial.usable(x, head_dim, window, shifted, num_iters, mixing.PLAIN)
 
 
 def relative_error(actual: Tensor, expected: Tensor) -> float:

@@ -9,9 +9,9 @@ from packaging.requirements import Requirement
 
 from nnunetv2_factorizer import DISTRIBUTION
 from nnunetv2_factorizer.doctor.finding import Finding
-from nnunetv2_factorizer.factorization.kernels import trial
+from nnunetv2_factorizer.factorization.kernels import mixing_trial
 from nnunetv2_factorizer.factorization.mixing import PLAIN
-from nnunetv2_factorizer.network import depthwise
+from nnunetv2_factorizer.network import depthwise, voxelwise
 
 
 def examine() -> list[Finding]:
@@ -65,9 +65,11 @@ def _kernels(device: torch.device) -> Finding:
         return Finding("fused kernels", "ok", "not tried without a GPU")
     if find_spec("triton") is None:
         return Finding("fused kernels", "warning", "not tried without triton")
-    reason = trial.why_not(trial.usual_setting(device), PLAIN)
+    reason = mixing_trial.why_not(mixing_trial.usual_setting(device), PLAIN)
     if reason is None:
         reason = depthwise.why_not(device, torch.float16, (32, 1, 3, 3, 3), (1, 1, 1))
+    if reason is None:
+        reason = voxelwise.why_not(device)
     if reason is None:
         return Finding("fused kernels", "ok", "run, and agree with PyTorch in fp16, forward and backward")
     return Finding(

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
-from nnunetv2_factorizer.factorization.kernels import trial
+from nnunetv2_factorizer.factorization.kernels import mixing_trial
 from nnunetv2_factorizer.factorization.matricize import check_channels
 from nnunetv2_factorizer.factorization.precision import full_precision, without_autocast
 from nnunetv2_factorizer.factorization.rank_one import gradient, gram, projection, scaled, start
@@ -92,7 +92,7 @@ def _mix_rows_backward(
     return dx
 
 
-PLAIN = trial.Plain(_mix_rows, _mix_rows_backward)
+PLAIN = mixing_trial.Plain(_mix_rows, _mix_rows_backward)
 
 _mix = torch.library.custom_op("nnunetv2_factorizer::mix", _mix_rows, mutates_args=())
 _mix_backward = torch.library.custom_op("nnunetv2_factorizer::mix_backward", _mix_rows_backward, mutates_args=())
@@ -109,7 +109,7 @@ def workspace_bytes(operator: Any, volume: Tensor, device_type: str) -> int:
 
 @_mix.register_kernel("cuda")
 def _mix_cuda(x: Tensor, v0: Tensor, head_dim: int, window: list[int], shifted: bool, num_iters: int) -> Tensor:
-    if not trial.usable(x, head_dim, window, shifted, num_iters, PLAIN):
+    if not mixing_trial.usable(x, head_dim, window, shifted, num_iters, PLAIN):
         return _mix_rows(x, v0, head_dim, window, shifted, num_iters)
     from nnunetv2_factorizer.factorization.kernels.windows import mix_windows
 
@@ -120,7 +120,7 @@ def _mix_cuda(x: Tensor, v0: Tensor, head_dim: int, window: list[int], shifted: 
 def _mix_backward_cuda(
     grad: Tensor, x: Tensor, v0: Tensor, head_dim: int, window: list[int], shifted: bool, num_iters: int
 ) -> Tensor:
-    if not trial.usable(x, head_dim, window, shifted, num_iters, PLAIN):
+    if not mixing_trial.usable(x, head_dim, window, shifted, num_iters, PLAIN):
         return _mix_rows_backward(grad, x, v0, head_dim, window, shifted, num_iters)
     from nnunetv2_factorizer.factorization.kernels.windows import mix_windows_backward
 

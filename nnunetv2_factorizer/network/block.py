@@ -10,6 +10,7 @@ from nnunetv2_factorizer.network.depthwise import depthwise
 from nnunetv2_factorizer.network.layers import MLP, ChannelLayerNorm, PointwiseLinear
 from nnunetv2_factorizer.network.recompute import Recomputed
 from nnunetv2_factorizer.network.settings import BlockSettings
+from nnunetv2_factorizer.network.voxelwise import AFTER, BEFORE
 
 
 class WrappedNMF(nn.Module):
@@ -65,8 +66,9 @@ class FactorizerBlock(nn.Module):
         if settings.mlp_ratio > 0:
             self.norm2 = ChannelLayerNorm(channels)
             self.mlp = MLP(channels, settings.mlp_ratio, settings.dropout)
-        self.before = Recomputed(self, "_before", ("norm1", "mixer.in_proj"))
-        self.after = Recomputed(self, "_after", ("mixer.out_proj", *(("norm2", "mlp") if self.mlp is not None else ())))
+        after = ("mixer.out_proj", *(("norm2", "mlp") if self.mlp is not None else ()))
+        self.before = Recomputed(self, "_before", ("norm1", "mixer.in_proj"), fused=BEFORE)
+        self.after = Recomputed(self, "_after", after, fused=AFTER if self.mlp is not None else None)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.local_path is not None:

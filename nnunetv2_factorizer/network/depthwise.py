@@ -8,9 +8,7 @@ It is an operator of `torch.library`: the same compiled or not, and nothing but 
 Where Triton cannot run the kernels, PyTorch adds the shifted volumes one by one.
 """
 
-import warnings
 from collections.abc import Iterator, Sequence
-from functools import cache
 from itertools import product
 from typing import Any
 
@@ -19,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.modules.conv import _ConvNd
 
+from nnunetv2_factorizer.factorization.kernels import trial
 from nnunetv2_factorizer.factorization.precision import full_precision
 
 Gradients = tuple[Tensor, Tensor, Tensor]
@@ -117,28 +116,26 @@ def _backward_cuda(grad: Tensor, x: Tensor, weight: Tensor, stride: list[int]) -
 
 
 def _usable(x: Tensor, weight: Tensor, stride: list[int]) -> bool:
-    """Whether the kernels do this work; not in float64, since they sum in float32."""
-    return x.dtype != torch.float64 and _run(x.device, x.dtype, tuple(weight.shape), tuple(stride))
-
-
-@cache
-def _run(device: torch.device, dtype: torch.dtype, shape: tuple[int, ...], stride: tuple[int, ...]) -> bool:
-    """Whether the kernels run; warns once for each setting in which they do not."""
-    reason = why_not(device, dtype, shape, stride)
-    if reason is not None:
-        warnings.warn(
-            f"Triton's kernels for depthwise convolutions do not run on {device} for {shape[0]} channels in "
-            f"{str(dtype).removeprefix('torch.')} ({reason}); the slower path in PyTorch is taken for these.",
-            stacklevel=2,
-        )
-    return reason is None
+    """Whether the kernels do this work; not in float64, since they sum in float32. Warns once where they ought to."""
+    if x.dtype == torch.float64:
+        return False
+    setting = (x.device, x.dtype, tuple(weight.shape), tuple(stride))
+    where = f"on {x.device} for {len(weight)} channels in {str(x.dtype).removeprefix('torch.')}"
+    return trial.usable(("depthwise", *setting), lambda: _results(*setting), x.dtype, "depthwise convolutions", where)
 
 
 def why_not(device: torch.device, dtype: torch.dtype, shape: tuple[int, ...], stride: tuple[int, ...]) -> str | None:
-    """What goes wrong when the kernels work on a small volume, with a weight of this shape; None if nothing does.
+    """What goes wrong when the kernels work on a small volume, with a weight of this shape; None if nothing does."""
+    setting = ("depthwise", device, dtype, shape, stride)
+    return trial.why_not(setting, lambda: _results(device, dtype, shape, stride), dtype)
 
-    They are waited for, and compared with PyTorch in both directions.
-    """
+
+def _results(
+    device: torch.device, dtype: torch.dtype, shape: tuple[int, ...], stride: tuple[int, ...]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """On a volume of 5 voxels an axis."""
+    from nnunetv2_factorizer.network.depthwise_kernels import convolve, convolve_backward
+
     generator = torch.Generator().manual_seed(0)  # the user's random numbers stay as they are
 
     def random(*size: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -147,18 +144,9 @@ def why_not(device: torch.device, dtype: torch.dtype, shape: tuple[int, ...], st
     x = random(1, *[5] * len(stride), shape[0], dtype=dtype)
     grad = random(*_output_size(x, list(stride)), dtype=dtype)
     weight, bias = random(*shape), random(shape[0])
-    try:
-        from nnunetv2_factorizer.network.depthwise_kernels import convolve, convolve_backward
-
-        actual = convolve(x, weight, bias, list(stride)), *convolve_backward(grad, x, weight, list(stride))
-        expected = _plain(x, weight, bias, list(stride)), *_plain_backward(grad, x, weight, list(stride))
-        for a, e in zip(actual, expected, strict=True):
-            torch.testing.assert_close(a, e, rtol=2e-2, atol=2e-2)  # what rounding to half precision accounts for
-    except torch.OutOfMemoryError:
-        raise  # it says nothing about the kernels
-    except Exception as error:  # Triton compiles here: what can go wrong depends on driver, GPU and C compiler.
-        return " ".join(str(error).split()) or type(error).__name__
-    return None
+    yield convolve(x, weight, bias, list(stride)), _plain(x, weight, bias, list(stride))
+    backward = (grad, x, weight, list(stride))
+    yield from zip(convolve_backward(*backward), _plain_backward(*backward), strict=True)
 
 
 @_depthwise.register_fake

@@ -8,9 +8,10 @@ from torch.nn import functional
 
 from nnunetv2_factorizer.factorization import resize
 from nnunetv2_factorizer.network.block import FactorizerBlock
+from nnunetv2_factorizer.network.chunks import Rows
 from nnunetv2_factorizer.network.convolution import ConvolutionBlock, SeparableDownsampling
 from nnunetv2_factorizer.network.layers import PointwiseLinear
-from nnunetv2_factorizer.network.recompute import Recomputed, Rows
+from nnunetv2_factorizer.network.recompute import Recomputed
 from nnunetv2_factorizer.network.settings import TRANSPOSED, BlockSettings
 from nnunetv2_factorizer.network.upsampling import add_upsampled
 
@@ -45,6 +46,7 @@ class Encoder(nn.Module):
     ) -> None:
         super().__init__()
         first = stages[0]
+        self.output_channels = [stage.channels for stage in stages]  # as nnU-Net's encoders call it
         self.stem = first.conv_op(input_channels, first.channels, 3, stride=strides[0], padding=1, bias=False)
         self.downsamplings = nn.ModuleList(
             _downsampling(downsampling, above, below, stride)

@@ -16,7 +16,7 @@ COMPOSED_FROM = 2
 
 
 def add_upsampled(total: Tensor, low: Tensor, upsampling: nn.Module, weight: Tensor) -> Tensor:
-    """Adds `linear(upsampling(low), weight)` to `total`, in place, and returns it.
+    """`total + linear(upsampling(low), weight)`; `total` may be overwritten.
 
     Args:
         total: `(rows, stride, ..., C)`, contiguous: a row is a slice of the low resolution, upsampled.
@@ -35,4 +35,4 @@ def add_upsampled(total: Tensor, low: Tensor, upsampling: nn.Module, weight: Ten
     axes = len(stride)
     order = [0, axes, *(axis for i in range(1, axes) for axis in (i, axes + i)), 2 * axes]
     shuffled = voxels.unflatten(-1, (*stride, -1)).permute(order)
-    return total.view(shuffled.shape).add_(shuffled).view(total.shape)
+    return (total.view(shuffled.shape) + shuffled).view(total.shape)  # in place, autograd would copy volumes

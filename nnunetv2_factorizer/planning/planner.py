@@ -137,10 +137,11 @@ class FamilyPlanner(ExperimentPlanner):
             spacing,
             choices,
         )
-        plan["architecture"] = as_architecture(self.family, kwargs)
         plan["patch_size"] = [int(p) for p in plan["patch_size"]]
         at_most = round(voxels_of_dataset * self.max_dataset_covered / prod(plan["patch_size"]))  # nnU-Net's rule
         plan["batch_size"] = self._batch_size(kwargs, plan["patch_size"], max(self.UNet_min_batch_size, at_most))
+        kwargs = self._with_memory_left(kwargs, plan["patch_size"], plan["batch_size"])
+        plan["architecture"] = as_architecture(self.family, kwargs)
         configuration = data_identifier.removeprefix(f"{self.plans_identifier}_")
         if configuration != data_identifier and self._shares_data(configuration, plan):
             plan["data_identifier"] = f"{NNUNET_PLANS}_{configuration}"
@@ -153,12 +154,23 @@ class FamilyPlanner(ExperimentPlanner):
         self, kwargs: dict[str, Any], patch_size: list[int], limit: int, more_channels: int = 0, at_least: int = 2
     ) -> int:
         """The largest that fits."""
-        channels = len(self.dataset_fingerprint["foreground_intensity_properties_per_channel"]) + more_channels
-        peak = partial(self._peak, kwargs, patch_size, channels, len(self.dataset_json["labels"]))
+        peak = partial(self._peak, kwargs, patch_size, *self._channels(more_channels))
         batch_size = largest_batch(peak, limit, self._budget)
         if batch_size < at_least:
             raise budget_too_small(self.UNet_vram_target_GB, peak(at_least))
         return batch_size
+
+    def _with_memory_left(self, kwargs: dict[str, Any], patch_size: list[int], batch_size: int) -> dict[str, Any]:
+        """The arguments with those that make the network faster, where the planned batch leaves memory for them."""
+        faster = {**self.family.with_memory_left(kwargs), **kwargs}
+        channels = self._channels(len(self.dataset_json["labels"]) - 1)  # of the second stage of a cascade, if there is
+        fits = self._peak(faster, patch_size, *channels, batch_size) <= self._budget
+        return faster if fits else kwargs
+
+    def _channels(self, more: int = 0) -> tuple[int, int]:
+        """Of the images and of the output."""
+        of_images = len(self.dataset_fingerprint["foreground_intensity_properties_per_channel"])
+        return of_images + more, len(self.dataset_json["labels"])
 
     def _fit_cascade(self, configurations: dict[str, Any]) -> None:
         """The second stage of a cascade has a channel more for each label, and perhaps a smaller batch."""

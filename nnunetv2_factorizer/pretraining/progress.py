@@ -29,7 +29,7 @@ class PretrainingLogger(LocalLogger):
         of_task.plot(log["mean_fg_dice"], label="an epoch")
         of_task.plot(log["ema_fg_dice"], label="moving average")
         of_task.axhline(0, color="grey", linestyle="dotted")
-        of_task.set(ylabel=f"learned of the {self.measured}\n0: {self.unlearned}, 1: perfect")
+        of_task.set(ylabel=f"learned, by {self.measured}\n0: {self.unlearned}, 1: perfect")
         of_task.legend()
         of_rate.plot(log["lrs"])
         of_rate.set(ylabel="learning rate", xlabel="epoch")

@@ -51,8 +51,12 @@ class Task(nn.Module):
         """Of the body's last layer: image channels where the task restores images, as here, or classes."""
         return input_channels
 
-    def start_epoch(self, done: float) -> None:
-        """Tells the share of the epochs that are done, in [0, 1): a task of several steps goes on to the next."""
+    def start_epoch(self, done: float) -> str | None:
+        """Tells the share of the epochs that are done, in [0, 1): a task of several steps goes on to the next.
+
+        What it then has to say goes into the log, where the time stands beside it.
+        """
+        return None
 
     def observe(self, loss: float) -> None:
         """Tells the loss of a training step."""

@@ -93,7 +93,9 @@ class Pretraining(PretrainingBase):
         return self.refusing_non_finite(_Loss(self._task_network(), self.is_ddp))
 
     def on_train_epoch_start(self) -> None:
-        self._task().start_epoch(self.current_epoch / self.num_epochs)
+        message = self._task().start_epoch(self.current_epoch / self.num_epochs)
+        if message is not None:
+            self.print_to_log_file(message)
         super().on_train_epoch_start()
 
     def train_step(self, batch: Batch) -> dict[str, Any]:

@@ -9,15 +9,25 @@ from tests.end_to_end.test_resume import MUON, comparable
 from tests.end_to_end.workspace import Workspace, checkpoint
 
 MAE = "nnUNetTrainerShort_PretrainMAE"
+POPAR = "nnUNetTrainerShort_PretrainPOPAR"
 
 
 @pytest.fixture(scope="module")
-def pretrained(phantom: Workspace) -> Path:
-    return phantom.train(MAE, configuration="2d", fold="all")
+def archive(phantom: Workspace) -> Workspace:
+    """The images of the phantom without their labels, registered and preprocessed like the phantom itself."""
+    command = ("nnUNetv2_factorizer_unlabelled", "-i", str(phantom.raw / "imagesTr"), "-d", "995", "-c", "2d")
+    done = phantom.run(*command, "-dataset_name", "Archive", "-like", phantom.dataset_id, "-np", "1")
+    assert "labels" in done.stdout.lower()  # those beside the images are ignored, which is said
+    return Workspace(phantom.folder, "Dataset995_Archive")
 
 
-def test_pretraining_goes_on_exactly(phantom: Workspace, pretrained: Path) -> None:
-    workspace = phantom.with_results("results_pretrained_resumed")
+@pytest.fixture(scope="module")
+def pretrained(archive: Workspace) -> Path:
+    return archive.train(MAE, configuration="2d", fold="all")
+
+
+def test_pretraining_goes_on_exactly(archive: Workspace, pretrained: Path) -> None:
+    workspace = archive.with_results("results_pretrained_resumed")
     command = ("nnUNetv2_train", workspace.dataset_id, "2d", "all", "-tr", MAE, "-device", "cpu")
     killed = workspace.run(*command, check=False, STOP_AFTER_EPOCHS="1")
     assert killed.returncode == 3, killed.stderr[-2000:]
@@ -25,6 +35,25 @@ def test_pretraining_goes_on_exactly(phantom: Workspace, pretrained: Path) -> No
     torch.testing.assert_close(comparable(checkpoint(resumed)), comparable(checkpoint(pretrained)), rtol=0, atol=0)
     through, again = (checkpoint(fold, "checkpoint_pretrained.pth") for fold in (pretrained, resumed))
     torch.testing.assert_close(again["network_weights"], through["network_weights"], rtol=0, atol=0)
+
+
+def test_another_task_starts_from_it(phantom: Workspace, pretrained: Path) -> None:
+    weights = pretrained / "checkpoint_pretrained.pth"
+    workspace = phantom.with_results("results_chain")
+    fold = workspace.train(POPAR, configuration="2d", fold="all", nnUNet_pretrained_checkpoint=str(weights))
+    before = torch.load(weights, weights_only=True)["network_weights"]
+    start = checkpoint(fold, "checkpoint_start.pth")["network_weights"]
+    bodies = {name: start[f"body.{name}"] for name in before if ".seg_layers." not in name}
+    assert all(torch.equal(tensor, before[name]) for name, tensor in bodies.items())
+    assert any(not torch.equal(tensor, before[name]) for name, tensor in weights_of(fold).items())
+    log = "".join(path.read_text() for path in fold.glob("training_log_*.txt"))
+    assert "tensors (parameters)" in log
+    assert "order accuracy" in log
+
+
+def weights_of(fold: Path) -> dict[str, torch.Tensor]:
+    weights: dict[str, torch.Tensor] = checkpoint(fold, "checkpoint_pretrained.pth")["network_weights"]
+    return {name: tensor for name, tensor in weights.items() if ".seg_layers." not in name}
 
 
 def test_stock_fine_tuning_starts_from_it(phantom: Workspace, pretrained: Path) -> None:

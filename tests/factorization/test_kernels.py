@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 pytest.importorskip("triton", reason="Triton comes with PyTorch's CUDA build for Linux only")
 
 from nnunetv2_factorizer.factorization import kernels, mixing
-from nnunetv2_factorizer.factorization.kernels import trial, windows
+from nnunetv2_factorizer.factorization.kernels import mixing_trial, trial, windows
 from nnunetv2_factorizer.factorization.kernels.windows import _launches, mix_windows, mix_windows_backward
 from tests.conftest import relative_error
 
@@ -170,7 +170,7 @@ def watch(
 
 
 def usable(x: torch.Tensor, *settings: Any) -> bool:
-    return trial.usable(x, *settings, mixing.PLAIN)
+    return mixing_trial.usable(x, *settings, mixing.PLAIN)
 
 
 def fallbacks(warnings: pytest.WarningsRecorder) -> list[str]:
@@ -234,8 +234,8 @@ def test_a_full_memory_is_no_reason_for_the_next_time(
 def test_gpus_without_tensor_cores_for_triton_are_left_to_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Turing's: the compiler spills kilobytes there."""
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
-    setting = trial.usual_setting(torch.device("cuda"))
-    assert trial.why_not(setting, mixing.PLAIN) == "they need a GPU of compute capability 8.0 or more"
+    setting = mixing_trial.usual_setting(torch.device("cuda"))
+    assert mixing_trial.why_not(setting, mixing.PLAIN) == "they need a GPU of compute capability 8.0 or more"
 
 
 @pytest.mark.usefixtures("trials")

@@ -112,6 +112,16 @@ def test_no_grouped_convolution_is_left(family: str, variant: str, configuration
     assert set(groups) == {1}
 
 
+@pytest.mark.parametrize(("family", "variant"), VARIANTS)
+def test_the_layers_of_each_voxel_are_one_operator(family: str, variant: str) -> None:
+    """Whether kernels or PyTorch do its work is decided inside. Asked for its type, PyTorch's layers see one row."""
+    calls = trace(family, variant, "3d")
+    names = [call.func._opname for call in calls if any(x.ndim == 2 and len(x) > 1 for x in tensors(call.args[:1]))]
+    assert {"native_layer_norm", "gelu", "native_layer_norm_backward", "gelu_backward"}.isdisjoint(names)
+    operators = [call.func._opname for call in calls]
+    assert operators.count("recomputed") == operators.count("recomputed_backward") > 1
+
+
 def test_a_cpu_keeps_pytorchs_depthwise_convolutions() -> None:
     network, x = build("Factorizer", "Hybrid", "3d"), torch.randn(1, INPUT_CHANNELS, 16, 16, 16)
     calls = calls_of(network, lambda: network(x))

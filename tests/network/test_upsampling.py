@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from benchmarks.voxelwise_bytes import of_merging
 from nnunetv2_factorizer.network import upsampling
 from nnunetv2_factorizer.network.upsampling import add_upsampled
 
@@ -39,3 +40,11 @@ def test_is_upsampling_then_the_linear_map(name: str, composed: bool, monkeypatc
     torch.testing.assert_close(ours(), plain())
     actual, expected = (torch.autograd.grad(f(), inputs, grad) for f in (ours, plain))
     torch.testing.assert_close(actual, expected)
+
+
+@pytest.mark.parametrize("channels", [32, 128])
+def test_one_product_moves_fewer_bytes(channels: int) -> None:
+    """As counted for benchmarks/REPORT.md."""
+    plain, composed = (of_merging(channels, one_product) for one_product in (False, True))
+    assert composed[0] < 0.75 * plain[0]
+    assert sum(composed) < 0.9 * sum(plain)

@@ -189,6 +189,20 @@ def test_report_knows_configurations_that_inherit(folder: Path) -> None:
     assert "local path: depthwise" in paragraph
 
 
+@pytest.mark.parametrize("target", [4, 24])
+def test_stages_without_kernels_keep_their_layers_where_that_fits(folder: Path, target: float) -> None:
+    plans = nnUNetPlannerSwinFactorizer(DATASET, target).plan_experiment()
+    for plan in configurations(plans).values():
+        if "architecture" not in plan:
+            continue
+        kwargs = plan["architecture"]["arch_kwargs"]
+        keeping = kwargs | {"recompute": [width <= 64 for width in kwargs["features_per_stage"]]}
+        # as many channels as the second stage of a cascade has
+        peak = peak_of_step(FACTORIZER, keeping, plan["patch_size"], 4 + 2, 3, plan["batch_size"])
+        assert (peak <= usable_bytes(target)) == (kwargs == keeping)
+        assert kwargs == keeping or "recompute" not in kwargs
+
+
 def test_thick_slices_get_flat_windows(folder: Path) -> None:
     write_fingerprint(folder, shape=(24, 320, 256), spacing=(6.0, 0.6, 0.6))
     plan = configurations(nnUNetPlannerHybridFactorizerM(DATASET).plan_experiment())["3d_fullres"]

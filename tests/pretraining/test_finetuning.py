@@ -13,7 +13,7 @@ from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.models.checkpoint import read_checkpoint
 from nnunetv2_factorizer.pretraining.export import PRETRAINED, write_pretrained
 from nnunetv2_factorizer.pretraining.finetuning import ORIGIN_KEY, VARIABLE, Finetuning, FinetuningSchedule
-from nnunetv2_factorizer.trainers.nnUNetTrainer_Pretrain import nnUNetTrainer_PretrainMAE
+from nnunetv2_factorizer.trainers.nnUNetTrainer_PretrainMAE import nnUNetTrainer_PretrainMAE
 from nnunetv2_factorizer.training import FamilyTrainer, Guard, MuonRecipe, PaperRecipe
 from nnunetv2_factorizer.training.schedule import peak_learning_rate, warmup_cosine
 from tests.training.networks import NETWORKS, plans_of

@@ -12,8 +12,10 @@ from nnunetv2_factorizer.conformance.pretrained import check_pretrained
 from nnunetv2_factorizer.conformance.subject import CheckFailed
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.pretraining.export import ADAPTATION_FILE, ADAPTATION_KEY, PRETRAINED, write_pretrained
+from nnunetv2_factorizer.pretraining.progress import PretrainingLogger
 from nnunetv2_factorizer.pretraining.trainer import Pretraining
-from nnunetv2_factorizer.trainers.nnUNetTrainer_Pretrain import nnUNetTrainer_PretrainMAE
+from nnunetv2_factorizer.trainers.nnUNetTrainer_PretrainComparative import nnUNetTrainer_PretrainContrastive
+from nnunetv2_factorizer.trainers.nnUNetTrainer_PretrainMAE import nnUNetTrainer_PretrainMAE
 from tests.training.networks import NETWORKS, plans_of
 from tests.training.small_trainer import PATCH, make_trainer
 
@@ -96,3 +98,19 @@ def test_refuses_the_second_stage_of_a_cascade(tmp_path: Path, monkeypatch: pyte
     made.is_cascaded = True
     with pytest.raises(UserError, match="second stage of a cascade"):
         made.initialize()
+
+
+def test_one_case_is_too_few_to_compare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = make_trainer(nnUNetTrainer_PretrainContrastive, tmp_path, monkeypatch)
+    made.initialize()
+    monkeypatch.setattr(made, "do_split", lambda: (["case_a"], ["case_a"]))
+    with pytest.raises(UserError, match="has 1 case for training; Contrastive compares cases and needs 2"):
+        made.get_tr_and_val_datasets()
+
+
+def test_progress_is_drawn_of_the_task(tmp_path: Path) -> None:
+    logger = PretrainingLogger("masked error", "predicting the mean")
+    for name in ("train_losses", "val_losses", "mean_fg_dice", "ema_fg_dice", "lrs"):
+        logger.my_fantastic_logging[name] = [0.1, 0.2]
+    logger.plot_progress_png(str(tmp_path))
+    assert (tmp_path / "progress.png").stat().st_size > 1000

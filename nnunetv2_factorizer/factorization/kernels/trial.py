@@ -1,15 +1,11 @@
-"""Whether the fused kernels run on a device and give what PyTorch gives: tried once for each setting."""
+"""Whether kernels of ours run on a device and give what PyTorch gives: tried once for each setting."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable
 from importlib.util import find_spec
-from math import prod
-from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-
-from nnunetv2_factorizer.factorization.kernels import fits, heads_of_program
 
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 3e-2}
 """Largest relative error of a trial, in the norm: what rounding accounts for, several times over."""
@@ -17,97 +13,65 @@ TOLERANCE = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 3e-2}
 TENSOR_CORES = (8, 0)
 """The compute capability from which on Triton multiplies matrices on tensor cores: Ampere's."""
 
+Results = Callable[[], Iterable[tuple[Tensor, Tensor]]]
+"""Does some work both ways: results of the kernels, forward and backward, each with the one of PyTorch."""
 
-class Setting(NamedTuple):
-    """What a kernel is compiled for."""
-
-    device: torch.device
-    dtype: torch.dtype
-    head_dim: int
-    heads: int
-    """That one program takes."""
-    window: tuple[int, ...]
-    shifted: bool
-    num_iters: int
-
-
-class Plain(NamedTuple):
-    """The same work in PyTorch, with the arguments of `mix_windows` and `mix_windows_backward`."""
-
-    forward: Callable[..., Tensor]
-    backward: Callable[..., Tensor]
-
-
-tried: dict[Setting, str | None] = {}
+tried: dict[Hashable, str | None] = {}
 """Why the kernels cannot be used for a setting; None where they can."""
 
 
-def usual_setting(device: torch.device) -> Setting:
-    """What nnU-Net trains a Factorizer with: fp16, windows of 8^3 voxels, heads of 8 channels, two grids."""
-    return Setting(device, torch.float16, 8, heads_of_program(4, 8), (8, 8, 8), True, 5)
+def usable(setting: Hashable, results: Results, dtype: torch.dtype, work: str, where: str) -> bool:
+    """Whether kernels do their work in a setting; warns once for each where they do not.
 
-
-def usable(x: Tensor, head_dim: int, window: list[int], shifted: bool, num_iters: int, plain: Plain) -> bool:
-    """Whether the kernels do this work on `x` `(B, *S, C)`; warns once for each setting where they ought to and do not.
-
-    Forward and backward pass ask alike and get the same answer.
+    Args:
+        setting: what they are compiled for, device included; also which of the kernels they are.
+        results: of a small piece of work in this setting.
+        dtype: of what is rounded, by which errors are judged.
+        work, where: what they do and the setting in words, for the warning.
     """
-    if not fits(x, head_dim, window, num_iters):
-        return False
-    heads = heads_of_program(x.shape[-1] // head_dim, head_dim)
-    setting = Setting(x.device, x.dtype, head_dim, heads, tuple(window), shifted, num_iters)
-    if setting not in tried and find_spec("triton") is None:
-        tried[setting] = "Triton is not installed"
     if setting in tried:
         return tried[setting] is None
-    reason = why_not(setting, plain)
+    reason = why_not(setting, results, dtype)
     if reason is not None:
         warnings.warn(
-            f"Triton's kernels do not run on {x.device} for windows of {'x'.join(map(str, window))} voxels, "
-            f"head_dim {head_dim} and {str(x.dtype).removeprefix('torch.')} ({reason}); "
+            f"Triton's kernels for {work} do not run {where} ({reason}); "
             "the slower path in PyTorch is taken for these, forward and backward.",
             stacklevel=2,
         )
     return reason is None
 
 
-def why_not(setting: Setting, plain: Plain) -> str | None:
-    """What goes wrong when the kernels work on a volume of two windows an axis; None if nothing does.
+def why_not(setting: Hashable, results: Results, dtype: torch.dtype) -> str | None:
+    """What goes wrong when kernels do a small piece of work; None if nothing does.
 
     They are waited for, and compared with PyTorch in both directions: whether a tile fits into registers and shared
     memory, and whether driver and compiler are right, is known only then. What a full memory prevents is tried again.
     """
-    device, dtype, head_dim, heads, window, shifted, num_iters = setting
-    if device.type == "cuda" and torch.cuda.get_device_capability(device) < TENSOR_CORES:
-        tried[setting] = f"they need a GPU of compute capability {'.'.join(map(str, TENSOR_CORES))} or more"
+    if find_spec("triton") is None:
+        tried[setting] = "Triton is not installed"
         return tried[setting]
-    generator = torch.Generator().manual_seed(0)  # the user's random numbers stay as they are
-
-    def volume() -> Tensor:
-        shape = (1, *(2 * p for p in window), heads * head_dim)
-        return torch.randn(shape, generator=generator).to(device, dtype)
-
     try:
-        from nnunetv2_factorizer.factorization.kernels.windows import mix_windows, mix_windows_backward
-
-        grad, x = volume(), volume()
-        v0 = torch.rand(prod(window), 1, generator=generator).to(device)
-        arguments: tuple[Any, ...] = (v0, head_dim, list(window), shifted, num_iters)
-        errors = (
-            _relative_error(mix_windows(x, *arguments), plain.forward(x, *arguments)),
-            _relative_error(mix_windows_backward(grad, x, *arguments), plain.backward(grad, x, *arguments)),
-        )
+        errors = [_relative_error(actual, expected) for actual, expected in results()]
     except torch.OutOfMemoryError as error:
         return str(error)
     except Exception as error:  # Triton compiles here: what can go wrong depends on driver, GPU and C compiler.
-        tried[setting] = str(error) or type(error).__name__
+        tried[setting] = " ".join(str(error).split()) or type(error).__name__
         return tried[setting]
     tried[setting] = None
     if not all(error <= TOLERANCE[dtype] for error in errors):  # nor where one is NaN
-        tried[setting] = (
-            f"their numbers are not PyTorch's: relative errors {errors[0]:.1e} forward, {errors[1]:.1e} back"
-        )
+        numbers = ", ".join(f"{error:.1e}" for error in errors)
+        tried[setting] = f"their numbers are not PyTorch's: relative errors {numbers}"
     return tried[setting]
+
+
+def require_tensor_cores(device: torch.device) -> None:
+    """For `results`.
+
+    Raises:
+        RuntimeError: the GPU is older than those on whose tensor cores Triton multiplies matrices.
+    """
+    if device.type == "cuda" and torch.cuda.get_device_capability(device) < TENSOR_CORES:
+        raise RuntimeError(f"they need a GPU of compute capability {'.'.join(map(str, TENSOR_CORES))} or more")
 
 
 def _relative_error(actual: Tensor, expected: Tensor) -> float:

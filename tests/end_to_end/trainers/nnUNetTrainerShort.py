@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from nnunetv2_factorizer.trainers.nnUNetTrainer_Pretrain import nnUNetTrainer_PretrainMAE
+from nnunetv2_factorizer.trainers.nnUNetTrainer_PretrainMAE import nnUNetTrainer_PretrainMAE
+from nnunetv2_factorizer.trainers.nnUNetTrainer_PretrainPOPAR import nnUNetTrainer_PretrainPOPAR
 from nnunetv2_factorizer.trainers.nnUNetTrainerConvFactorizer import nnUNetTrainerConvFactorizer
 from nnunetv2_factorizer.trainers.nnUNetTrainerFactorizer import nnUNetTrainerFactorizer
 from nnunetv2_factorizer.trainers.nnUNetTrainerGlobalFactorizer import nnUNetTrainerGlobalFactorizer
@@ -87,6 +88,9 @@ class nnUNetTrainerShortMuon(Short, nnUNetTrainerMuon): ...
 
 
 class nnUNetTrainerShort_PretrainMAE(Short, nnUNetTrainer_PretrainMAE): ...
+
+
+class nnUNetTrainerShort_PretrainPOPAR(Short, nnUNetTrainer_PretrainPOPAR): ...
 
 
 class nnUNetTrainerShortSwinFactorizer_Finetune(Short, nnUNetTrainerSwinFactorizer_Finetune):

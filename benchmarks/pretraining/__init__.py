@@ -1,0 +1,1 @@
+"""What pre-training without labels is worth: benchmarks of `nnunetv2_factorizer.pretraining`."""

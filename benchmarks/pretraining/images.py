@@ -1,0 +1,46 @@
+"""The images of a pre-training that are not the target's: an archive of generated phantoms, and noise."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
+
+from benchmarks.learning.data import DATA, prepare
+from nnunetv2_factorizer.demo.phantom import write_dataset
+from nnunetv2_factorizer.pretraining.places import Unlabelled
+from nnunetv2_factorizer.pretraining.unlabelled import register
+
+ARCHIVE = "Dataset996_PhantomArchive"
+ARCHIVE_CASES = 160
+"""As many as the target has for training."""
+
+
+def prepare_archive() -> str:
+    """Generates the archive, in the first of the phantom's channels, and registers it for the target; its name."""
+    images = Path(nnUNet_raw) / "phantom_archive"
+    if not images.is_dir():
+        with tempfile.TemporaryDirectory(dir=nnUNet_raw) as folder:
+            write_dataset(Path(folder) / "phantom", num_training=ARCHIVE_CASES, num_test=0)
+            kept = Path(folder) / "images"
+            kept.mkdir()
+            for image in (Path(folder) / "phantom" / "imagesTr").glob("*_0000.nii.gz"):
+                image.rename(kept / image.name)
+            kept.rename(images)
+    target = DATA["hippocampus"]
+    name, plans_name = prepare(target)
+    if not (Path(nnUNet_preprocessed) / ARCHIVE / f"{plans_name}.json").is_file():
+        register([images], ARCHIVE, name, plans_name=plans_name, configurations=[target.configuration], processes=1)
+    return ARCHIVE
+
+
+class Noise:
+    """A data set whose images are noise: what a pre-training gives that learns nothing of anatomy."""
+
+    def __init__(self, dataset: Unlabelled) -> None:
+        self.dataset, self.identifiers = dataset, dataset.identifiers
+
+    def load_case(self, identifier: str) -> tuple[Any, ...]:
+        data, *others = self.dataset.load_case(identifier)
+        return np.random.standard_normal(data.shape).astype(np.float32), *others
