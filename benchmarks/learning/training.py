@@ -96,6 +96,7 @@ def train_and_validate(trainer: Any, mirroring: bool = True) -> dict[str, Any]:
         **{"batch_size": trainer.batch_size, "machine": machine()},
         "parameters": sum(p.numel() for p in trainer.network.parameters()),
         "dice": round(summary["foreground_mean"]["Dice"], 5),
+        "dice_of_labels": {label: round(metrics["Dice"], 5) for label, metrics in summary["mean"].items()},
         "dice_of_cases": {
             Path(case["prediction_file"]).name.split(".")[0]: _dice(case) for case in summary["metric_per_case"]
         },

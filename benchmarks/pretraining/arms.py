@@ -8,7 +8,9 @@ from nnunetv2_factorizer.pretraining.tasks import (
     Comparative,
     Contrastive,
     MaskedReconstruction,
+    United,
     UnitedDR,
+    UnitedJoint,
 )
 
 
@@ -42,6 +44,8 @@ ARMS = {
     "comparative, full rate": Arm((Stage(Comparative),), lr_share=1.0),
     "contrastive, full rate": Arm((Stage(Contrastive),), lr_share=1.0),
     "United D+R, full rate": Arm((Stage(UnitedDR),), lr_share=1.0),
+    "United D+R+A, full rate": Arm((Stage(United),), lr_share=1.0),
+    "United D+R+A at once, full rate": Arm((Stage(UnitedJoint),), lr_share=1.0),
     "POPAR, full rate": Arm((Stage(POPAR),), lr_share=1.0),
     "chain of MAE, full rate": Arm((Stage(MAE, "foreign"), Stage(MAE)), lr_share=1.0),
 }

@@ -24,7 +24,7 @@ def read(out: Path) -> Runs:
 
 
 def print_table(out: Path) -> None:
-    """Mean Dice over the selections and their range; minus that of scratch, with the 95 % interval over cases."""
+    """Mean Dice over the selections, its range, and by label; minus that of scratch, 95 % interval over cases."""
     runs = read(out)
     numbers = sorted({cases for of_arm in runs.values() for cases in of_arm})
     print(f"| arm | pre-training, s | {' | '.join(f'{cases} labelled cases' for cases in numbers)} |")
@@ -42,6 +42,10 @@ def _cell(ours: dict[int, dict[str, Any]], scratch: dict[int, dict[str, Any]]) -
     text = f"{statistics.mean(dice):.3f}"
     if len(dice) > 1:
         text += f" ({min(dice):.3f} to {max(dice):.3f})"
+    of_labels = [
+        statistics.mean(each) for each in zip(*(r["dice_of_labels"].values() for r in ours.values()), strict=True)
+    ]
+    text += f"; {', '.join(f'{dice:.3f}' for dice in of_labels)}"
     common = sorted(ours.keys() & scratch.keys())
     pairs = [
         (ours[s]["dice_of_cases"][case], scratch[s]["dice_of_cases"][case])
@@ -63,11 +67,9 @@ def plot(out: Path) -> Figure:
         numbers = sorted(of_arm)
         dice = [[run["dice"] for run in of_arm[cases].values()] for cases in numbers]
         means = [statistics.mean(values) for values in dice]
-        spread = [
-            [m - min(v) for m, v in zip(means, dice, strict=True)],
-            [max(v) - m for m, v in zip(means, dice, strict=True)],
-        ]
-        axes.errorbar(numbers, means, spread, label=arm, capsize=3, marker="o", markersize=3)
+        below = [mean - min(values) for mean, values in zip(means, dice, strict=True)]
+        above = [max(values) - mean for mean, values in zip(means, dice, strict=True)]
+        axes.errorbar(numbers, means, [below, above], label=arm, capsize=3, marker="o", markersize=3)
     axes.set(xscale="log", xlabel="labelled cases", ylabel="Dice of 40 validation cases")
     axes.grid(alpha=0.3)
     figure.legend(fontsize="small", loc="outside right upper")
