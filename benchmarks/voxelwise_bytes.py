@@ -139,7 +139,7 @@ def of_kernels(channels: int, rows: int) -> Bytes | None:
 
 
 def of_merging(channels: int, composed: bool) -> Bytes:
-    """Where the decoder adds the upsampled features to those of the encoder: layer by layer, or as one product.
+    """Where the decoder adds the upsampled features to those of the encoder: layer by layer, or as one.
 
     Backward with all that is computed again.
     """
@@ -171,7 +171,7 @@ def main() -> None:
     print("\n| channels | merging in the decoder | forward B/el | backward B/el | together B/el |")
     print("| --- | --- | --- | --- | --- |")
     for channels in WIDTHS:
-        for name, composed in (("upsampling, then a linear map", False), ("one product of matrices", True)):
+        for name, composed in (("upsampling, then a linear map", False), ("one transposed convolution", True)):
             numbers = of_merging(channels, composed)
             print(f"| {channels} | {name} | {' | '.join(f'{n:.1f}' for n in (*numbers, sum(numbers)))} |")
 

@@ -1,10 +1,9 @@
-"""A transposed convolution as wide as its stride, and the pointwise linear map after it, as one matrix product.
+"""A transposed convolution and the pointwise linear map after it, as one transposed convolution.
 
-The voxels that such a convolution makes of one voxel are a matrix times its channels. With the linear map multiplied
-into that matrix, the upsampled volume is never written in its own channels and read again.
+A transposed convolution as wide as its stride makes each new voxel by a matrix from the channels of one. With the
+linear map multiplied into that matrix, the upsampled volume is never written in its own channels and read again.
 """
 
-from math import prod
 from typing import Any
 
 import torch
@@ -14,9 +13,15 @@ from torch.nn import functional
 COMPOSED_FROM = 2
 """Times that a matrix must be used to be worth its composition, which costs about as much as it saves in one use."""
 
+TRANSPOSED: dict[int, Any] = {
+    1: functional.conv_transpose1d,
+    2: functional.conv_transpose2d,
+    3: functional.conv_transpose3d,
+}
+
 
 def add_upsampled(total: Tensor, low: Tensor, upsampling: nn.Module, weight: Tensor) -> Tensor:
-    """`total + linear(upsampling(low), weight)`; `total` may be overwritten.
+    """Adds `linear(upsampling(low), weight)` to `total`, in place, and returns it.
 
     Args:
         total: `(rows, stride, ..., C)`, contiguous: a row is a slice of the low resolution, upsampled.
@@ -24,15 +29,11 @@ def add_upsampled(total: Tensor, low: Tensor, upsampling: nn.Module, weight: Ten
         upsampling: a transposed convolution with a bias, as wide as its stride.
         weight: `(C, C_up)`, of the linear map.
     """
-    transposed: Any = upsampling
-    stride, bias = transposed.stride, transposed.bias
-    if low[..., 0].numel() < COMPOSED_FROM * transposed.in_channels:
-        volume = transposed(low.unsqueeze(0).movedim(-1, 1)).movedim(1, -1).view(*total.shape[:-1], -1)
-        return total.add_(functional.linear(volume, weight))
-    of_voxel = torch.einsum("ou,lu...->...ol", weight, transposed.weight).flatten(0, -2)
-    voxels = functional.linear(low, of_voxel, (weight @ bias).repeat(prod(stride)))
-    # From (rows, S_1, ..., stride_0, stride_1, ..., C) to (rows, stride_0, S_1, stride_1, ..., C).
-    axes = len(stride)
-    order = [0, axes, *(axis for i in range(1, axes) for axis in (i, axes + i)), 2 * axes]
-    shuffled = voxels.unflatten(-1, (*stride, -1)).permute(order)
-    return (total.view(shuffled.shape) + shuffled).view(total.shape)  # in place, autograd would copy volumes
+    layer: Any = upsampling
+    volume = low.unsqueeze(0).movedim(-1, 1)  # the rows are an axis of one image
+    if low[..., 0].numel() < COMPOSED_FROM * layer.in_channels:
+        upsampled = layer(volume).movedim(1, -1).view(*total.shape[:-1], -1)
+        return total.add_(functional.linear(upsampled, weight))
+    composed = torch.einsum("ou,lu...->lo...", weight, layer.weight)
+    upsampled = TRANSPOSED[len(layer.stride)](volume, composed, weight @ layer.bias, layer.stride)
+    return total.add_(upsampled.movedim(1, -1).view(total.shape))

@@ -1,4 +1,4 @@
-"""Upsampling and a linear map in one product against the two layers, one after the other."""
+"""Upsampling and a linear map as one layer against the two, one after the other."""
 
 import pytest
 import torch
@@ -43,8 +43,8 @@ def test_is_upsampling_then_the_linear_map(name: str, composed: bool, monkeypatc
 
 
 @pytest.mark.parametrize("channels", [32, 128])
-def test_one_product_moves_fewer_bytes(channels: int) -> None:
+def test_one_layer_moves_fewer_bytes(channels: int) -> None:
     """As counted for benchmarks/REPORT.md."""
-    plain, composed = (of_merging(channels, one_product) for one_product in (False, True))
-    assert composed[0] < 0.75 * plain[0]
-    assert sum(composed) < 0.9 * sum(plain)
+    layers, one = (of_merging(channels, composed) for composed in (False, True))
+    assert one[0] < 0.7 * layers[0]
+    assert sum(one) < 0.7 * sum(layers)
