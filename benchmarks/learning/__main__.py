@@ -12,10 +12,7 @@ data are planned and preprocessed on first use. One JSON file a training.
 import argparse
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
 
@@ -25,6 +22,7 @@ from benchmarks.learning.data import DATA, prepare
 from benchmarks.learning.methods import METHODS
 from benchmarks.learning.results import plot, print_tables
 from benchmarks.learning.training import ITERATIONS_PER_EPOCH, file_name, train
+from benchmarks.processes import run_all
 from nnunetv2_factorizer.models.atomic import replacing
 
 Budget = tuple[str, int, int, int]
@@ -42,21 +40,13 @@ def run(out: Path, methods: Sequence[str], budgets: Sequence[Budget], jobs: int,
     for data in {budget[0] for _, budget in wanted}:
         for planner in {METHODS[method].planner for method, _ in wanted}:
             prepare(DATA[data], planner)  # before several trainings do at once
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE", "nnUNet_n_proc_DA": "0"}
-
-    def one(method: str, budget: Budget) -> bool:
+    commands = {}
+    for method, budget in wanted:
         data, fold, iterations, seed = map(str, budget)
-        command = [sys.executable, "-m", "benchmarks.learning", "run-one", "-o", str(out), "--method", method]
+        command = ["-m", "benchmarks.learning", "run-one", "-o", str(out), "--method", method]
         command += ["--data", data, "--fold", fold, "--iterations", iterations, "--seed", seed]
-        with result_file(out, method, budget).with_suffix(".log").open("a", encoding="utf-8") as log:
-            finished = subprocess.run(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
-        print(f"{'done' if finished.returncode == 0 else f'FAILED, see {log.name}'}: {method}, {budget}", flush=True)
-        return finished.returncode == 0
-
-    with ThreadPoolExecutor(jobs) as pool:
-        done = [pool.submit(one, method, budget) for method, budget in wanted]
-    if not all(future.result() for future in done):
-        sys.exit(1)
+        commands[result_file(out, method, budget)] = command
+    run_all(commands, jobs, threads)
 
 
 def run_one(out: Path, method: str, budget: Budget) -> None:

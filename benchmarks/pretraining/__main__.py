@@ -11,10 +11,6 @@ was interrupted. The environment variables of nnU-Net must be set. One JSON file
 
 import argparse
 import json
-import os
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
 
@@ -23,8 +19,10 @@ import torch
 from benchmarks.learning.data import prepare
 from benchmarks.learning.training import ITERATIONS_PER_EPOCH, file_name
 from benchmarks.pretraining.arms import ARMS
+from benchmarks.pretraining.images import prepare_archive
 from benchmarks.pretraining.results import plot, print_table
 from benchmarks.pretraining.training import TARGET, run
+from benchmarks.processes import run_all
 from nnunetv2_factorizer.models.atomic import replacing
 
 ALL_CASES = 160
@@ -68,26 +66,18 @@ def _run_one(args: argparse.Namespace, arm: str, cases: int, selection: int) -> 
 
 def _run_all(args: argparse.Namespace) -> None:
     """Each run in a process of its own, on one thread."""
-    prepare(TARGET)  # before several runs do at once
-    # All cases are one selection.
-    runs = [r for r in product(args.cases, args.selection, args.arm) if r[0] < ALL_CASES or r[1] == args.selection[0]]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "nnUNet_n_proc_DA": "0"}
-
-    def one(cases: int, selection: int, arm: str) -> bool:
-        file = _file(args, arm, cases, selection)
-        if file.is_file():
-            return True
-        command = [sys.executable, "-m", "benchmarks.pretraining", "run-one", "-o", str(args.o), "--arm", arm]
+    prepare(TARGET)  # this and the archive before several runs need them at once
+    if any(stage.images == "foreign" for arm in args.arm for stage in ARMS[arm].stages):
+        prepare_archive()
+    commands = {}
+    for cases, selection, arm in product(args.cases, args.selection, args.arm):
+        if cases == ALL_CASES and selection != args.selection[0]:
+            continue  # all cases are one selection
+        command = ["-m", "benchmarks.pretraining", "run-one", "-o", str(args.o), "--arm", arm]
         command += ["--cases", f"{cases}", "--selection", f"{selection}", "--iterations", f"{args.iterations}"]
         command += ["--pretraining-iterations", f"{args.pretraining_iterations}"]
-        with file.with_suffix(".log").open("a", encoding="utf-8") as log:
-            finished = subprocess.run(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
-        print(f"{'done' if finished.returncode == 0 else f'FAILED, see {log.name}'}: {file.stem}", flush=True)
-        return finished.returncode == 0
-
-    with ThreadPoolExecutor(args.jobs) as pool:
-        if not all([future.result() for future in [pool.submit(one, *r) for r in runs]]):
-            sys.exit(1)
+        commands[_file(args, arm, cases, selection)] = command
+    run_all(commands, args.jobs)
 
 
 if __name__ == "__main__":

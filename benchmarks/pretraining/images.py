@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
+from nnunetv2.paths import nnUNet_raw
 
 from benchmarks.learning.data import DATA, prepare
 from nnunetv2_factorizer.demo.phantom import write_dataset
@@ -17,8 +17,11 @@ ARCHIVE_CASES = 160
 """As many as the target has for training."""
 
 
-def prepare_archive() -> str:
-    """Generates the archive, in the first of the phantom's channels, and registers it for the target; its name."""
+def prepare_archive() -> None:
+    """Generates the archive, in the first of the phantom's channels, and registers it for the target.
+
+    What is there already is kept.
+    """
     images = Path(nnUNet_raw) / "phantom_archive"
     if not images.is_dir():
         with tempfile.TemporaryDirectory(dir=nnUNet_raw) as folder:
@@ -30,9 +33,7 @@ def prepare_archive() -> str:
             kept.rename(images)
     target = DATA["hippocampus"]
     name, plans_name = prepare(target)
-    if not (Path(nnUNet_preprocessed) / ARCHIVE / f"{plans_name}.json").is_file():
-        register([images], ARCHIVE, name, plans_name=plans_name, configurations=[target.configuration], processes=1)
-    return ARCHIVE
+    register([images], ARCHIVE, name, plans_name=plans_name, configurations=[target.configuration], processes=1)
 
 
 class Noise:

@@ -19,7 +19,7 @@ from benchmarks.learning.training import (
     train_and_validate,
 )
 from benchmarks.pretraining.arms import ARMS, Stage
-from benchmarks.pretraining.images import Noise, prepare_archive
+from benchmarks.pretraining.images import ARCHIVE, Noise
 from nnunetv2_factorizer.families import FACTORIZER
 from nnunetv2_factorizer.pretraining.export import PRETRAINED
 from nnunetv2_factorizer.pretraining.finetuning import VARIABLE, Finetuning
@@ -94,7 +94,7 @@ def _pretrained(stage: Stage, iterations: int, before: Path | None) -> Path:
     dataset, plans_name = prepare(TARGET)
     fold: int | str = FOLD
     if stage.images == "foreign":
-        dataset, fold = prepare_archive(), "all"
+        dataset, fold = ARCHIVE, "all"
     _start_from(before)
     trainer_class = type(name, (on, _Hybrid), attributes)
     trainer = instantiate(trainer_class, dataset, plans_name, TARGET.configuration, fold, 0)

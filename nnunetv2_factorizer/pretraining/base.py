@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from nnunetv2_factorizer.errors import UserError
@@ -34,17 +33,6 @@ class PretrainingBase(Guard):
     enable_deep_supervision = False
     _goes_on = False
 
-    def __init__(
-        self,
-        plans: dict[str, Any],
-        configuration: str,
-        fold: int,
-        dataset_json: dict[str, Any],
-        device: torch.device = torch.device("cuda"),
-    ) -> None:
-        super().__init__(plans, configuration, fold, dataset_json, device)
-        self.logger.local_logger = PretrainingLogger(*self.names())
-
     def names(self) -> tuple[str, str]:
         """Of what is measured, such as "order accuracy", and of what has learned nothing, such as "chance"."""
         raise NotImplementedError
@@ -59,6 +47,7 @@ class PretrainingBase(Guard):
                 f"{self.configuration_name} is the second stage of a cascade, which needs predictions of the first.",
                 "Pre-train 2d, 3d_fullres or 3d_lowres. Weights for 3d_fullres fit into the second stage, too.",
             )
+        self.logger.local_logger = PretrainingLogger(*self.names())
         super().initialize()
         # The chain: a pre-training is continued on other images. The plans may name a checkpoint for fine-tuning.
         if not self._goes_on and (path := given_checkpoint(plans={})):

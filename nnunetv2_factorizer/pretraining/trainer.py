@@ -29,18 +29,6 @@ class Pretraining(PretrainingBase):
     task: ClassVar[type[Task]]
     oversample_foreground_percent = 0.0
 
-    def __init__(
-        self,
-        plans: dict[str, Any],
-        configuration: str,
-        fold: int,
-        dataset_json: dict[str, Any],
-        device: torch.device = torch.device("cuda"),
-    ) -> None:
-        super().__init__(plans, configuration, fold, dataset_json, device)
-        labels = {name: value for name, value in dataset_json["labels"].items() if name != "ignore"}
-        self.label_manager = self.plans_manager.get_label_manager({**dataset_json, "labels": labels})
-
     def names(self) -> tuple[str, str]:
         return self.task.measured, self.task.unlearned
 
@@ -64,6 +52,11 @@ class Pretraining(PretrainingBase):
             False,
         )
         return TaskNetwork(body, cls.task(body, num_input_channels, tuple(configuration_manager.patch_size)))
+
+    def initialize(self) -> None:
+        labels = {name: value for name, value in self.dataset_json["labels"].items() if name != "ignore"}
+        self.label_manager = self.plans_manager.get_label_manager({**self.dataset_json, "labels": labels})
+        super().initialize()
 
     def get_tr_and_val_datasets(self) -> tuple[Unlabelled, Unlabelled]:
         training, validation = super().get_tr_and_val_datasets()
