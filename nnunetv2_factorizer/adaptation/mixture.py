@@ -10,8 +10,8 @@ from batchgenerators.dataloading.single_threaded_augmenter import SingleThreaded
 class Mixture:
     """Target and source cases as one data set of nnU-Net's.
 
-    Workers hold copies of the loader, so the share is a value in shared memory. Batches that wait in nnU-Net's queue
-    (six or so) when the share changes are still those of the share before.
+    Workers hold copies of the loader, so the share is a value in shared memory. Batches that wait in nnU-Net's queues
+    when the share changes (twelve and one a worker) are still those of the share before.
 
     Args:
         target: data set of the new scanner.

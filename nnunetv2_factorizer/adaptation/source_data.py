@@ -86,9 +86,11 @@ def _check_meaning(
             raise UserError(
                 f"{source} and {name} cannot be mixed in a batch: {key} is {value} in the plans "
                 f"{plans.plans_name} of {plans.dataset_name}, {here[key]} in {trainer.plans_manager.plans_name} here.",
-                "Preprocess the new scanner with the plans of the source: nnUNetv2_move_plans_between_datasets "
-                f"-s {plans.dataset_name} -t {name} -sp {plans.plans_name} -tp NEW_NAME, then nnUNetv2_preprocess "
-                f"-plans_name NEW_NAME, and train with -p NEW_NAME.",
+                "Preprocess the new scanner like the source, under a name of its own:\n"
+                f"nnUNetv2_move_plans_between_datasets -s {plans.dataset_name} -t {name} -sp {plans.plans_name} "
+                f"-tp NEW_NAME\n"
+                f"nnUNetv2_preprocess -d {int(name[7:10])} -plans_name NEW_NAME -c {configuration}\n"
+                "and train with -p NEW_NAME.",
             )
 
 

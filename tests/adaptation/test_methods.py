@@ -1,5 +1,6 @@
 """What every method does, and what moves: all, the first layers, or all on a leash."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.models.checkpoint import read_checkpoint
 from nnunetv2_factorizer.pretraining.finetuning import VARIABLE
 from nnunetv2_factorizer.training import MuonRecipe, SGDRecipe
-from tests.adaptation.models import adapting, batch_of, began, log_of, plans_in, save, weights, write_model
+from tests.adaptation.models import TARGET, adapting, batch_of, began, log_of, plans_in, save, weights, write_model
 from tests.training.networks import NETWORKS, plans_of
 from tests.training.small_trainer import dataset_json, make_batch
 from tests.training.test_trainers import find
@@ -64,9 +65,7 @@ def test_a_network_of_which_the_first_layers_are_not_known(tmp_path: Path, monke
 def test_heads_of_other_labels_are_new_and_move(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even where their shape is the same: the labels mean something else."""
     source = read_checkpoint(str(write_model(tmp_path, monkeypatch, plans_of("Conv"))))["network_weights"]
-    (tmp_path / "preprocessed" / "Dataset996_Scanner" / "dataset.json").write_text(
-        __import__("json").dumps(OTHER_LABELS)
-    )
+    (tmp_path / "preprocessed" / TARGET / "dataset.json").write_text(json.dumps(OTHER_LABELS))
     for method in (FirstLayers, L2SP, METHODS["octl"]):
         trainer = began(adapting(method, tmp_path, plans_of("Conv"), description=OTHER_LABELS))
         start = weights(trainer)
@@ -150,7 +149,7 @@ def test_too_few_cases_for_folds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(UserError, match="has 1 labelled cases, fewer than nnU-Net's 5 folds") as caught:
         trainer.do_split()
     assert "fold all" in caught.value.remedy
-    assert not (tmp_path / "preprocessed" / "Dataset996_Scanner" / "splits_final.json").exists()
+    assert not (tmp_path / "preprocessed" / TARGET / "splits_final.json").exists()
 
 
 @pytest.mark.parametrize(
