@@ -105,4 +105,4 @@ def weights(trainer: Any) -> dict[str, torch.Tensor]:
 
 
 def log_of(trainer: Any) -> str:
-    return Path(trainer.log_file).read_text()
+    return Path(trainer.log_file).read_text(encoding="utf-8")

@@ -81,7 +81,9 @@ def test_adams_counter_goes_on_at_a_hundred(recipe: Any, tmp_path: Path, monkeyp
     trainer = began(adapting(OCTL, tmp_path, plans_of("Conv"), recipe))
     group = trainer.optimizer.param_groups[-1]
     named = dict(trainer.network.named_parameters())
-    (name,) = [name for name, p in named.items() if any(p is q for q in group["params"]) and "stages.0.0.norm1.weight" in name][:1]
+    (name,) = [
+        name for name, p in named.items() if any(p is q for q in group["params"]) and "stages.0.0.norm1.weight" in name
+    ][:1]
     p, state = named[name], {slot: value.clone() for slot, value in trainer.optimizer.state[named[name]].items()}
     start, lr = p.detach().clone(), group["lr"]
     trainer.train_step(make_batch())
@@ -94,14 +96,14 @@ def test_adams_counter_goes_on_at_a_hundred(recipe: Any, tmp_path: Path, monkeyp
 
 
 @Recipes
-def test_the_control_differs_in_the_history_alone(
-    recipe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_control_differs_in_the_history_alone(recipe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_model(tmp_path, monkeypatch, plans_of("Conv"), recipe)
     octl, control = (began(adapting(method, tmp_path, plans_of("Conv"), recipe)) for method in (OCTL, Momentum))
     assert history_of(octl)
     assert not history_of(control)
-    groups = [[{k: v for k, v in g.items() if k != "params"} for g in t.optimizer.param_groups] for t in (octl, control)]
+    groups = [
+        [{k: v for k, v in g.items() if k != "params"} for g in t.optimizer.param_groups] for t in (octl, control)
+    ]
     assert groups[0] == groups[1]
     assert all(group.get("momentum", 0.99) == 0.99 for group in groups[0])
     assert all(group.get("betas", (0.99, 0.999)) == (0.99, 0.999) for group in groups[0])

@@ -42,7 +42,9 @@ def test_the_mean_number_of_target_samples_is_that_of_the_share(batch_size: int,
     assert is_target.sum(1).var() == pytest.approx(batch_size * share * (1 - share), abs=0.15)
     for number, names in ((share, ("a", "b")), (1 - share, [f"Dataset001_Source/{name}" for name in "acd"])):
         counts = Counter(cases.ravel())
-        assert [counts[name] / cases.size for name in names] == pytest.approx([number / len(names)] * len(names), abs=0.03)
+        assert [counts[name] / cases.size for name in names] == pytest.approx(
+            [number / len(names)] * len(names), abs=0.03
+        )
 
 
 def test_each_case_is_read_from_its_own_data_set() -> None:

@@ -1,4 +1,4 @@
-"""One labelled case of a new scanner: nnU-Net's commands as docs give them, with the cases of the old scanner mixed in."""
+"""One labelled case of a new scanner, by nnU-Net's commands as docs give them, mixed with cases of the old one."""
 
 from pathlib import Path
 

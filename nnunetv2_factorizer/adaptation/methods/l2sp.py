@@ -4,7 +4,8 @@
 
 Its gradient, 2 a (theta - theta_source), is added to the gradients just before the optimiser's step: exact whether the
 network is compiled, data-parallel or trained with a GradScaler, which has removed its scale by then. Like the weight
-decay of nnU-Net's SGD it is not clipped. The printed loss is without it.
+decay of nnU-Net's SGD it is not clipped, and like every gradient it goes through the momentum. The printed loss is
+without it.
 
 Ours: a, which the paper does not give. Biases and norms are pulled, too, since they hold contrasts of the scanner; what
 does not come from the source model (heads of other labels) is not. The recipe's weight decay stays.
