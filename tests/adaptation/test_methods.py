@@ -1,6 +1,7 @@
 """What every method does, and what moves: all, the first layers, or all on a leash."""
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -154,12 +155,20 @@ def test_too_few_cases_for_folds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize(("family", "recipe"), [("", MuonRecipe), ("HybridFactorizer", MuonRecipe), ("SGD", SGDRecipe)])
 def test_found_by_name(family: str, recipe: Any) -> None:
+    assert find(f"nnUNetTrainer{family}_AdaptMMTL").method.__name__ == "MMTL"
+    module = import_module(f"nnunetv2_factorizer.trainers.nnUNetTrainer{family}_Adapt")
     for method in METHODS.values():
-        trainer = find(f"nnUNetTrainer{family}_Adapt{method.__name__}")
+        trainer = getattr(module, f"nnUNetTrainer{family}_Adapt{method.__name__}")
         assert trainer.method is method
         assert issubclass(trainer, recipe)
         assert (trainer.num_epochs, trainer.lr_share) == (50, 0.1)
-    for method in ("All", "MMTL"):
+    for method_name in ("All", "MMTL"):
         for epochs in (5, 20):
-            assert find(f"nnUNetTrainer{family}_Adapt{method}_{epochs}epochs").num_epochs == epochs
-    assert find("nnUNetTrainerHybridFactorizer_Adapt").choices is find("nnUNetTrainerHybridFactorizer").choices
+            assert getattr(module, f"nnUNetTrainer{family}_Adapt{method_name}_{epochs}epochs").num_epochs == epochs
+
+
+def test_the_hybrid_is_that_of_its_training() -> None:
+    hybrid = import_module("nnunetv2_factorizer.trainers.nnUNetTrainerHybridFactorizer")
+    adapted = import_module("nnunetv2_factorizer.trainers.nnUNetTrainerHybridFactorizer_Adapt")
+    of_both = [hybrid.nnUNetTrainerHybridFactorizer, adapted.nnUNetTrainerHybridFactorizer_AdaptMMTL]
+    assert of_both[0].choices is of_both[1].choices

@@ -35,8 +35,8 @@ class OCTL(Momentum):
         optimizer = self.trainer.optimizer
         names = {id(p): name for name, p in bare(self.trainer.network).named_parameters()}
         history = history_by_name(checkpoint, path, optimizer, names)
-        taken, without = 0, []
         known = self.trainer.pretrained()
+        taken, without = 0, []
         for group in optimizer.param_groups:
             for p in group["params"]:
                 name, state = names[id(p)], history[names[id(p)]]
