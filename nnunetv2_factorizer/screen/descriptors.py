@@ -48,7 +48,7 @@ def describe(predictor: nnUNetPredictor, data: Tensor) -> dict[str, float]:
 
     Source: Immerkær, Fast noise variance estimation, 1996, with the median in place of the mean, against edges.
     """
-    names = list((predictor.dataset_json.get("channel_names") or predictor.dataset_json["modality"]).values())
+    names = channel_names(predictor)
     spacing = predictor.configuration_manager.spacing
     axes = dict(zip(_axis_names(predictor)[-len(spacing) :], spacing, strict=True))
     descriptors: dict[str, float] = {}
@@ -56,6 +56,11 @@ def describe(predictor: nnUNetPredictor, data: Tensor) -> dict[str, float]:
         prefix = f"{name}: " if len(names) > 1 else ""
         descriptors |= {prefix + what: value for what, value in _describe(channel, axes).items()}
     return descriptors
+
+
+def channel_names(predictor: nnUNetPredictor) -> list[str]:
+    """Of the images that the model was trained on; `modality` is nnU-Net v1's word, which nnU-Net still reads."""
+    return list((predictor.dataset_json.get("channel_names") or predictor.dataset_json["modality"]).values())
 
 
 def words(deviations: Mapping[str, float]) -> list[str]:

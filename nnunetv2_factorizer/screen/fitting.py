@@ -19,7 +19,7 @@ from nnunetv2_factorizer.inference.load_image import require_image_alone
 from nnunetv2_factorizer.models.folders import nnunet_folder, require_checkpoint
 from nnunetv2_factorizer.models.identity import sha256
 from nnunetv2_factorizer.models.json_files import read_json
-from nnunetv2_factorizer.screen.descriptors import Typical, describe
+from nnunetv2_factorizer.screen.descriptors import Typical, channel_names, describe
 from nnunetv2_factorizer.screen.features import early_features
 from nnunetv2_factorizer.screen.statistics import Entry, Statistics
 
@@ -96,7 +96,7 @@ def fit_statistics(
         fold=fold,
         checkpoint=checkpoint,
         checkpoint_sha256=sha256(require_checkpoint(model_folder, fold, checkpoint)),
-        channels=len(predictor.dataset_json.get("channel_names") or predictor.dataset_json["modality"]),
+        channels=len(channel_names(predictor)),
         column=column,
         entries=tuple(entries),
         unit=unit,

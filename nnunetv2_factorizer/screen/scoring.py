@@ -33,8 +33,8 @@ class Score:
 
     @property
     def reasons(self) -> list[str]:
-        """What is unusual in words, most unusual first; empty where nothing that is measured is."""
-        return words(self.deviations)
+        """What is unusual of a shifted image, most unusual first; empty where nothing that is measured is."""
+        return words(self.deviations) if self.shifted else []
 
 
 def score_image(
