@@ -37,6 +37,7 @@ from nnunetv2_factorizer.inference.images import find_cases
 from nnunetv2_factorizer.inference.model import load_into
 from nnunetv2_factorizer.models.folders import require_checkpoint
 from nnunetv2_factorizer.models.identity import sha256
+from nnunetv2_factorizer.screen import read_statistics, score_image
 
 
 @user_errors_told()
@@ -52,7 +53,7 @@ def main() -> None:
     load_into(predictor, folder, folds, args.chk)
     _check_previous_stage(predictor, args)
     if args.gate == "auto":
-        predictor.gate = _gate(folder, folds[0])
+        predictor.gate = _gate(folder, folds[0], args.chk)
     if args.gate != "shut":
         predictor.transfer = _transfer(predictor, folder, folds[0], args)
     predictor.record = _begin(predictor, args)
@@ -76,15 +77,19 @@ def _check_previous_stage(predictor: StylePredictor, args: argparse.Namespace) -
         )
 
 
-def _gate(folder: Path, fold: str) -> Gate:
-    from nnunetv2_factorizer.screen.scoring import score_image
-    from nnunetv2_factorizer.screen.statistics import read_statistics
-
+def _gate(folder: Path, fold: str, checkpoint: str) -> Gate:
+    """The screen, with the statistics of a fold."""
     try:
-        return partial(score_image, statistics=read_statistics(folder, fold))
+        statistics = read_statistics(folder, fold)
+        if statistics.checkpoint_sha256 != sha256(require_checkpoint(folder, fold, checkpoint)):
+            raise UserError(
+                f"the statistics of fold {fold} were made with {statistics.checkpoint}, not with {checkpoint}.",
+                f"Give -chk {statistics.checkpoint}, or make them again with `nnUNetv2_factorizer_screen fit`.",
+            )
     except UserError as error:
         remedy = f"{error.remedy}\nOr restyle every image, whether it needs it or not: --gate open."
-        raise UserError(f"--gate auto asks the screen: {error.cause}", remedy) from error
+        raise UserError(f"--gate auto asks the screen, but {error.cause}", remedy) from error
+    return partial(score_image, statistics=statistics)
 
 
 def _transfer(predictor: StylePredictor, folder: Path, fold: str, args: argparse.Namespace) -> Transfer:
@@ -175,7 +180,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=("auto", "open", "shut"),
         default="auto",
         help="which images are restyled: auto: those that the screen calls shifted; open: all; shut: none; "
-        "default: auto. Of several folds the first has the style bank and the statistics of the screen, and all predict",
+        "default: auto. Of several folds all predict, and the first has the style bank and the statistics of the screen",
     )
     add("--donors", type=whole_number, default=DEFAULT_DONORS, help="training images an image, default: %(default)s")
     add(
@@ -183,7 +188,8 @@ def _parser() -> argparse.ArgumentParser:
         choices=DONORS_BY,
         default=DEFAULT_DONORS_BY,
         help="which ones: amplitude: those with the most similar amplitudes, by the bank alone; srsim: with the most "
-        "similar middle slice, needs the preprocessed training images and the package piq; random; default: %(default)s",
+        "similar middle slice, needs the preprocessed training images and the package piq; random: any; "
+        "default: %(default)s",
     )
     add(
         "--radius",

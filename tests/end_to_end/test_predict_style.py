@@ -1,15 +1,17 @@
 """`nnUNetv2_factorizer_style_bank` and `nnUNetv2_factorizer_predict_style`, beside `nnUNetv2_predict`."""
 
 import json
+import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from nnunetv2_factorizer.adaptation.style.bank import Bank
-from nnunetv2_factorizer.cli import predict_style
+from nnunetv2_factorizer.cli import predict_style, screen
 from nnunetv2_factorizer.ext_trainer import VARIABLE, trainers_folder
 from tests.end_to_end.conftest import SWIN
 from tests.end_to_end.workspace import Workspace
@@ -29,10 +31,20 @@ def bank(phantom: Workspace, trained: Path) -> Path:
     return trained / "style_bank.npz"
 
 
+Predict = Callable[..., str]
+
+
 @pytest.fixture
-def predict(phantom: Workspace, bank: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def _trainers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands of this process find the trainer of the model."""
+    monkeypatch.setenv(VARIABLE, os.pathsep.join([str(trainers_folder()), str(Path(__file__).parent / "trainers")]))
+
+
+@pytest.fixture
+def predict(
+    phantom: Workspace, bank: Path, _trainers: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Predict:
     """Predicts `imagesTs` in this process, which saves seconds, and gives what is said."""
-    monkeypatch.setenv(VARIABLE, f"{trainers_folder()}:{Path(__file__).parent / 'trainers'}")
 
     def run(output: Path, *flags: str, fails: bool = False) -> str:
         images = str(phantom.raw / "imagesTs")
@@ -71,7 +83,7 @@ def test_shut_it_is_nnunets_prediction(phantom: Workspace, predicted: Path, bank
 
 
 @pytest.mark.parametrize("method", ["histogram", "fourier"])
-def test_open_and_interrupted(predict, predicted: Path, tmp_path: Path, method: str) -> None:  # noqa: ANN001
+def test_open_and_interrupted(predict: Predict, predicted: Path, tmp_path: Path, method: str) -> None:
     flags = ("--gate", "open", "--method", method, "--donors", "2")
     said = predict(tmp_path, *flags)
     assert "phantom_Ts000: restyled by 2 donors" in said
@@ -92,7 +104,36 @@ def test_open_and_interrupted(predict, predicted: Path, tmp_path: Path, method: 
     assert json.loads((tmp_path / "style.json").read_text()) == record
 
 
-def test_errors_name_cause_and_remedy(predict, bank: Path, phantom: Workspace, tmp_path: Path) -> None:  # noqa: ANN001
+def test_the_screen_is_the_gate(
+    predict: Predict, phantom: Workspace, predicted: Path, bank: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = predict(tmp_path / "out", fails=True)
+    assert "--gate auto asks the screen, but" in said
+    assert "screen.json does not exist.\nMake it with `nnUNetv2_factorizer_screen fit" in said
+    assert "--gate open" in said
+    assert not (tmp_path / "out").exists()
+    monkeypatch.setenv("nnUNet_preprocessed", str(phantom.preprocessed.parent))
+    monkeypatch.setattr(sys, "argv", ["screen", "fit", "-m", str(bank.parents[1]), "-f", "0", *QUIET])
+    screen.main()
+    path = bank.with_name("screen.json")
+    statistics = json.loads(path.read_text())
+    try:
+        for unit, shifted in ((1e-6, True), (1e6, False)):
+            path.write_text(json.dumps(statistics | {"unit": statistics["unit"] * unit}))
+            output = tmp_path / str(shifted)
+            said = predict(output, "--donors", "1")
+            assert f"{2 * shifted} of 2 images were restyled" in said
+            for case, entry in json.loads((output / "style.json").read_text())["cases"].items():
+                assert (entry["distance"] > 1) is entry["shifted"] is entry["restyled"] is shifted
+                same = (output / f"{case}.nii.gz").read_bytes() == (predicted / f"{case}.nii.gz").read_bytes()
+                assert same is not shifted
+        path.write_text(json.dumps(statistics | {"checkpoint_sha256": "0" * 64}))
+        assert "was made with another checkpoint" in predict(tmp_path / "out", fails=True)
+    finally:
+        path.unlink()
+
+
+def test_errors_name_cause_and_remedy(predict: Predict, bank: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     for flags, cause in (
         (("--gate", "open", "--radius", "0.001"), "holds frequency 0 alone"),

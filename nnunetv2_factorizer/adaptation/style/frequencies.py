@@ -40,7 +40,7 @@ def frequencies(size: Sequence[int], spacing: Sequence[float]) -> NDArray[np.flo
 
 
 def ball(grid: NDArray[np.float64], radius: float) -> NDArray[np.bool_]:
-    """Where a grid `(d, *S')` is inside the radius: M of the paper, a ball in 3D and a disc in 2D. The rim is outside."""
+    """Where a grid `(d, *S')` is inside the radius: M of the paper, a disc in 2D. The rim is outside."""
     inside: NDArray[np.bool_] = np.square(grid).sum(0) < radius**2
     return inside
 

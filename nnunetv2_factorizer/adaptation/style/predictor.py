@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
@@ -14,19 +14,7 @@ from nnunetv2_factorizer.adaptation.style.record import Record
 from nnunetv2_factorizer.adaptation.style.transfer import Transfer
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.inference.tiles import uncompiled
-
-
-class Score(Protocol):
-    """What the screen says of an image."""
-
-    @property
-    def distance(self) -> float:
-        """To the training images."""
-
-    @property
-    def shifted(self) -> bool:
-        """Whether it is large."""
-
+from nnunetv2_factorizer.screen import Score
 
 Gate = Callable[[nnUNetPredictor, Tensor], Score]
 """The screen with the statistics of the first fold: it gets the predictor and the preprocessed image `(C, *S)`."""
@@ -85,8 +73,8 @@ class StylePredictor(nnUNetPredictor):
         # The image before has left the weights of the last fold in the network.
         uncompiled(self.network).load_state_dict(self.list_of_parameters[0])
         score = self.gate(self, data)
-        entry |= {"distance": round(float(score.distance), 4), "shifted": bool(score.shifted)}
-        return entry["shifted"]
+        entry |= {"distance": round(score.distance, 4), "shifted": score.shifted, "unusual": score.reasons}
+        return score.shifted
 
     def _note(self, name: str, entry: dict[str, Any]) -> None:
         said = f"distance {entry['distance']:g}, " if "distance" in entry else ""

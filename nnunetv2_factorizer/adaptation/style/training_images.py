@@ -12,7 +12,9 @@ from nnunetv2_factorizer.models.folders import nnunet_folder
 from nnunetv2_factorizer.models.json_files import read_json
 
 
-def training_images(dataset_name: str, configuration: ConfigurationManager, fold: str, purpose: str) -> nnUNetBaseDataset:
+def training_images(
+    dataset_name: str, configuration: ConfigurationManager, fold: str, purpose: str
+) -> nnUNetBaseDataset:
     """The training part of a fold, by `splits_final.json`; every case for the fold `all`. Its identifiers are sorted.
 
     Args:
@@ -38,7 +40,8 @@ def training_images(dataset_name: str, configuration: ConfigurationManager, fold
     names = list(there) if fold == "all" else _training_part(splits, fold)
     if missing := sorted(set(names) - there):
         raise UserError(
-            f"{len(missing)} of {len(names)} training images of fold {fold}, such as {missing[0]}, are not in {folder}.",
+            f"{len(missing)} of {len(names)} training images of fold {fold}, such as {missing[0]}, are not in "
+            f"{folder}.",
             remedy,
         )
     return dataset_class(str(folder), names)

@@ -83,13 +83,19 @@ def test_what_is_missing(model: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(UserError, match=r"has 1 folds, and no fold 3\.\nBring back the splits"):
         make(model, "3")
     (data_folder(tmp_path) / "a.b2nd").unlink()
-    with pytest.raises(UserError, match=r"^1 of 2 training images of fold 0, such as a, are not in .*\nSet nnUNet_prep"):
+    with pytest.raises(
+        UserError, match=r"^1 of 2 training images of fold 0, such as a, are not in .*\nSet nnUNet_prep"
+    ):
         make(model)
     (tmp_path / "preprocessed" / DATASET / "splits_final.json").unlink()
-    with pytest.raises(UserError, match=r"splits_final\.json does not exist, but a style bank needs the training images"):
+    with pytest.raises(
+        UserError, match=r"splits_final\.json does not exist, but a style bank needs the training images"
+    ):
         make(model)
     monkeypatch.setenv("nnUNet_preprocessed", str(tmp_path / "nowhere"))
-    with pytest.raises(UserError, match=r"nowhere/.* does not exist, but a style bank needs .*\nSet nnUNet_preprocessed"):
+    with pytest.raises(
+        UserError, match=r"nowhere/.* does not exist, but a style bank needs .*\nSet nnUNet_preprocessed"
+    ):
         make(model)
     monkeypatch.delenv("nnUNet_preprocessed")
     with pytest.raises(UserError, match=r"^nnUNet_preprocessed is not set, but a style bank needs .*\nSet it"):

@@ -1,6 +1,5 @@
 """The predictor with its gate, beside nnU-Net's."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +15,14 @@ from nnunetv2_factorizer.adaptation.style.predictor import StylePredictor
 from nnunetv2_factorizer.adaptation.style.record import Record
 from nnunetv2_factorizer.adaptation.style.transfer import Transfer
 from nnunetv2_factorizer.errors import UserError
+from nnunetv2_factorizer.screen import Score
 from tests.adaptation.style.images import bank, image
 from tests.inference.small_predictor import small_predictor
 
 
-@dataclass
-class Said:
+def said(distance: float, shifted: bool) -> Score:
     """By a screen."""
-
-    distance: float
-    shifted: bool
+    return Score(distance, shifted, None, {})
 
 
 IMAGES = [image(seed) for seed in range(1, 4)]
@@ -50,17 +47,17 @@ def test_shut_it_is_nnunets_predictor(tmp_path: Path) -> None:
     expected = stock.predict_logits_from_preprocessed_data(X)
     assert torch.equal(ours.predict_logits_from_preprocessed_data(X), expected)
     ours.transfer = Transfer(BANK, "histogram", "amplitude", 2, 0.15, [])
-    ours.gate = lambda predictor, data: Said(0.7, False)
+    ours.gate = lambda predictor, data: said(0.7, False)
     ours.record = Record(tmp_path / "style.json", {})
     assert torch.equal(ours.predict_logits_from_preprocessed_data(X), expected)
-    assert ours.record.cases == {"image": {"distance": 0.7, "shifted": False, "restyled": False}}
+    assert ours.record.cases == {"image": {"distance": 0.7, "shifted": False, "unusual": [], "restyled": False}}
 
 
 @pytest.mark.parametrize("method", ["histogram", "fourier"])
 def test_open_it_is_the_mean_of_restyled_copies(method: str, tmp_path: Path) -> None:
     ours, stock = predictors()
     ours.transfer = Transfer(BANK, method, "amplitude", 2, 0.15, [])
-    ours.gate = lambda predictor, data: Said(3.0, True)
+    ours.gate = lambda predictor, data: said(3.0, True)
     ours.record = Record(tmp_path / "style.json", {})
     found = ours.predict_logits_from_preprocessed_data(X)
     donors = ours.record.cases["image"]["donors"]
@@ -82,9 +79,9 @@ def test_the_gate_sees_the_first_fold(tmp_path: Path) -> None:
     ours.transfer = Transfer(BANK, "histogram", "random", 1, 0.15, [])
     seen = []
 
-    def gate(predictor: nnUNetPredictor, data: Tensor) -> Said:
+    def gate(predictor: nnUNetPredictor, data: Tensor) -> Score:
         seen.append({name: weight.clone() for name, weight in predictor.network.state_dict().items()})
-        return Said(0.0, False)
+        return said(0.0, False)
 
     ours.gate = gate
     for _ in range(2):
