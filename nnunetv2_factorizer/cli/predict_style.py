@@ -180,7 +180,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=("auto", "open", "shut"),
         default="auto",
         help="which images are restyled: auto: those that the screen calls shifted; open: all; shut: none; "
-        "default: auto. Of several folds all predict, and the first has the style bank and the statistics of the screen",
+        "default: auto. Of several folds all predict; style bank and statistics of the screen are those of the first",
     )
     add("--donors", type=whole_number, default=DEFAULT_DONORS, help="training images an image, default: %(default)s")
     add(

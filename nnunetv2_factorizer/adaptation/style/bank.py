@@ -114,8 +114,8 @@ class Bank:
                     Style(arrays[_amplitudes(i)], quantiles, step)
                     for i, (quantiles, step) in enumerate(zip(arrays["quantiles"], arrays["steps"], strict=True))
                 ]
-                names = (str(arrays[name]) for name in ("plans", "data_identifier", "checkpoint_sha256"))
-                bank = cls(*names, preprocessing, float(arrays["radius"]), styles)
+                plans, data, sha256 = (str(arrays[name]) for name in ("plans", "data_identifier", "checkpoint_sha256"))
+                bank = cls(plans, data, sha256, preprocessing, float(arrays["radius"]), styles)
             bank.check()
         except (ValueError, KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
             raise UserError(

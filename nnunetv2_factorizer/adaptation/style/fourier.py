@@ -6,8 +6,8 @@ imaging*, DART 2022. The owner of the paper claims rights to the method.
     t_new = F^-1([M A(s) + (1 - M) A(t), phase(t)])
 
 t is the image, s the donor, A the amplitude, M a ball around frequency 0. Ours: M in 3D, and its radius in cycles per
-mm; amplitudes per voxel, so that images may differ in size; the real part in place of the modulus, since z-scored images
-have both signs; these keep their mean and standard deviation, since frequency 0 of a z-scored image says nothing.
+mm; amplitudes per voxel, so that images may differ in size; the real part in place of the modulus, since z-scored
+images have both signs; these keep their mean and standard deviation, since frequency 0 of a z-scored image says nothing.
 """
 
 import math
