@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nnunetv2_factorizer.adaptation.style.bank import Bank
-from nnunetv2_factorizer.adaptation.style.frequencies import amplitudes_at, ball, frequencies, low_amplitudes, one_cycle
+from nnunetv2_factorizer.adaptation.style.frequencies import amplitudes_at, low_amplitudes, low_frequencies, one_cycle
 
 FLOOR = 1e-8
 """Added to amplitudes before the logarithm."""
@@ -24,8 +24,8 @@ def log_amplitude_distances(image: Tensor, bank: Bank, radius: float) -> NDArray
         radius: cycles per mm.
     """
     spacing = bank.preprocessing.spacing
-    grid = frequencies(image.shape, spacing)
-    wanted = grid[:, ball(grid, radius) & grid.any(0)]
+    _, inside = low_frequencies(image.shape, spacing, radius)
+    wanted = inside[:, inside.any(0)]
     slices = image.shape[1]
 
     def logarithms(amplitudes: NDArray[np.float32], step: NDArray[np.float64]) -> NDArray[np.float64]:

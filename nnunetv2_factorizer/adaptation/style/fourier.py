@@ -7,7 +7,8 @@ imaging*, DART 2022. The owner of the paper claims rights to the method.
 
 t is the image, s the donor, A the amplitude, M a ball around frequency 0. Ours: M in 3D, and its radius in cycles per
 mm; amplitudes per voxel, so that images may differ in size; the real part in place of the modulus, since z-scored
-images have both signs; these keep their mean and standard deviation, since frequency 0 of a z-scored image says nothing.
+images have both signs; these keep their mean and standard deviation, since frequency 0 of a z-scored image says
+nothing.
 """
 
 import math
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from nnunetv2_factorizer.adaptation.style.bank import Style
-from nnunetv2_factorizer.adaptation.style.frequencies import amplitudes_at, ball, frequencies
+from nnunetv2_factorizer.adaptation.style.frequencies import amplitudes_at, low_frequencies
 from nnunetv2_factorizer.adaptation.style.preprocessing import Preprocessing
 
 
@@ -34,13 +35,12 @@ def swap_amplitudes(image: Tensor, donor: Style, preprocessing: Preprocessing, r
     """
     d = len(preprocessing.spacing)
     dims, size = tuple(range(-d, 0)), image.shape[-d:]
-    grid = frequencies(size, preprocessing.spacing)
-    m = ball(grid, radius)
-    a_s = amplitudes_at(donor.amplitudes, donor.step, grid[:, m], image.shape[1]) * math.prod(size)
-    low = torch.from_numpy(m)
+    places, wanted = low_frequencies(size, preprocessing.spacing, radius)
+    a_s = amplitudes_at(donor.amplitudes, donor.step, wanted, image.shape[1]) * math.prod(size)
+    m = (..., *map(torch.from_numpy, places))
     spectrum = torch.fft.rfftn(image, dim=dims)
-    phase = spectrum[..., low].angle()
-    spectrum[..., low] = torch.polar(torch.from_numpy(a_s).to(phase.dtype), phase)
+    phase = spectrum[m].angle()
+    spectrum[m] = torch.polar(torch.from_numpy(a_s).to(phase.dtype), phase)
     restyled = torch.fft.irfftn(spectrum, s=size, dim=dims)
     for channel, inside in enumerate(preprocessing.inside(image)):
         if preprocessing.z_scored(channel):

@@ -27,22 +27,26 @@ def one_cycle(size: Sequence[int], spacing: Sequence[float]) -> NDArray[np.float
     return 1 / (np.array(size[-len(spacing) :], float) * np.array(spacing, float))
 
 
-def frequencies(size: Sequence[int], spacing: Sequence[float]) -> NDArray[np.float64]:
-    """The frequencies of `torch.fft.rfftn` of an image, `(d, *S')`, in cycles per mm. S' is S with half the last axis.
+def low_frequencies(
+    size: Sequence[int], spacing: Sequence[float], radius: float
+) -> tuple[tuple[NDArray[np.int64], ...], NDArray[np.float64]]:
+    """The part of `torch.fft.rfftn` of an image that is inside the radius: M of the paper, a ball, in 2D a disc.
 
     Args:
         size: of the image; leading axes that are none of the transform do not count.
         spacing: mm, one for each of the d axes of the transform.
+        radius: cycles per mm; what is on it is outside.
+
+    Returns:
+        Its P places, d arrays `(P,)` to index the last d axes with, and its frequencies `(d, P)` in cycles per mm.
     """
     *others, last = zip(size[-len(spacing) :], spacing, strict=True)
     axes = [*(np.fft.fftfreq(n, mm) for n, mm in others), np.fft.rfftfreq(*last)]
-    return np.stack(np.meshgrid(*axes, indexing="ij"))
-
-
-def ball(grid: NDArray[np.float64], radius: float) -> NDArray[np.bool_]:
-    """Where a grid `(d, *S')` is inside the radius: M of the paper, a disc in 2D. The rim is outside."""
-    inside: NDArray[np.bool_] = np.square(grid).sum(0) < radius**2
-    return inside
+    box = np.meshgrid(*(np.flatnonzero(np.abs(axis) < radius) for axis in axes), indexing="ij")
+    places = [place.ravel() for place in box]
+    found = np.stack([axis[place] for axis, place in zip(axes, places, strict=True)])
+    inside = np.square(found).sum(0) < radius**2
+    return tuple(place[inside] for place in places), found[:, inside]
 
 
 def low_amplitudes(image: Tensor, spacing: Sequence[float], radius: float) -> NDArray[np.float32]:

@@ -8,7 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nnunetv2_factorizer.adaptation.style.frequencies import amplitudes_at, ball, frequencies, low_amplitudes, one_cycle
+from nnunetv2_factorizer.adaptation.style.frequencies import (
+    amplitudes_at,
+    low_amplitudes,
+    low_frequencies,
+    one_cycle,
+)
 from tests.adaptation.style.images import SPACING, image
 
 
@@ -38,22 +43,34 @@ def test_interpolation_against_a_plain_loop() -> None:
         np.testing.assert_allclose(found[0, p], expected, rtol=1e-5)
 
 
+def test_low_frequencies_against_a_plain_loop() -> None:
+    size, radius = (4, 6, 5), 0.2
+    expected = {}
+    for place in itertools.product(range(4), range(6), range(3)):
+        cycles = [k if k < n / 2 else k - n for k, n in zip(place, size, strict=True)]
+        f = [k / (n * mm) for k, n, mm in zip(cycles, size, SPACING, strict=True)]
+        if math.hypot(*f) < radius:
+            expected[place] = f
+    places, found = low_frequencies(size, SPACING, radius)
+    assert 1 < len(expected) < 4 * 6 * 3
+    assert [tuple(place) for place in np.stack(places, 1).tolist()] == list(expected)
+    np.testing.assert_allclose(found.T, list(expected.values()))
+
+
 def test_an_image_finds_its_own_amplitudes() -> None:
     x = image(0)
-    grid = frequencies(x.shape, SPACING)
-    inside = ball(grid, 0.15)
+    places, wanted = low_frequencies(x.shape, SPACING, 0.15)
     amplitudes = low_amplitudes(x, SPACING, 0.15)
-    found = amplitudes_at(amplitudes, one_cycle(x.shape, SPACING), grid[:, inside], slices=8)
-    expected = torch.fft.rfftn(x, dim=(1, 2, 3)).abs()[:, torch.from_numpy(inside)] / x[0].numel()
-    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-6)
+    found = amplitudes_at(amplitudes, one_cycle(x.shape, SPACING), wanted, slices=8)
+    expected = torch.fft.rfftn(x, dim=(1, 2, 3)).abs().numpy()[(slice(None), *places)] / x[0].numel()
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_amplitudes_are_of_frequencies_and_not_of_sizes() -> None:
     """The image four times side by side has the same amplitudes in cycles per mm."""
     x = image(1)
     tiled = x.repeat(1, 1, 2, 2)
-    grid = frequencies(x.shape, SPACING)
-    wanted = grid[:, ball(grid, 0.15)]
+    _, wanted = low_frequencies(x.shape, SPACING, 0.15)
     small, large = (
         amplitudes_at(low_amplitudes(y, SPACING, 0.15), one_cycle(y.shape, SPACING), wanted, slices=8)
         for y in (x, tiled)
@@ -78,8 +95,7 @@ def test_slices_correspond_by_their_place() -> None:
 def test_an_axis_of_one_voxel() -> None:
     x = image(3, (1, 20, 17))
     amplitudes = low_amplitudes(x, SPACING, 0.15)
-    grid = frequencies(x.shape, SPACING)
-    wanted = grid[:, ball(grid, 0.15)]
+    _, wanted = low_frequencies(x.shape, SPACING, 0.15)
     found = amplitudes_at(amplitudes, one_cycle(x.shape, SPACING), wanted, slices=1)
     assert found.shape == (2, wanted.shape[1])
     assert np.isfinite(found).all()
