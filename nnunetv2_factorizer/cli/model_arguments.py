@@ -36,9 +36,14 @@ def add_prediction_settings(parser: argparse.ArgumentParser) -> None:
     """How a model predicts, all but mirroring."""
     add = parser.add_argument
     add("-step_size", type=float, default=0.5, help="of the sliding window, in patches; default: 0.5")
-    add("-device", choices=("cuda", "cpu", "mps"), default="cuda", help="default: cuda")
     add("--not_on_device", action="store_true", help="keep the results of a case in the computer's memory")
-    add("--disable_progress_bar", action="store_true", help="for logs")
+    add_running(parser)
+
+
+def add_running(parser: argparse.ArgumentParser) -> None:
+    """Where a command on a trained model runs, and whether it shows how far it is."""
+    parser.add_argument("-device", choices=("cuda", "cpu", "mps"), default="cuda", help="default: cuda")
+    parser.add_argument("--disable_progress_bar", action="store_true", help="for logs")
 
 
 def model_folder(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Path:
@@ -94,11 +99,21 @@ def prediction_settings(args: argparse.Namespace, mirroring: bool) -> dict[str, 
         raise UserError(
             f"-step_size must be greater than 0 and at most 1, got {args.step_size:g}.", "nnU-Net's is 0.5."
         )
-    if args.device == "cuda" and not torch.cuda.is_available():
-        raise UserError("PyTorch finds no GPU here.", "Give -device cpu, or see nnUNetv2_factorizer_doctor.")
+    chosen_device(args)
     return {
         "tile_step_size": args.step_size,
         "use_mirroring": mirroring,
         "perform_everything_on_device": args.device == "cuda" and not args.not_on_device,
         "allow_tqdm": False,
     }
+
+
+def chosen_device(args: argparse.Namespace) -> torch.device:
+    """That of `-device`.
+
+    Raises:
+        UserError: there is no GPU.
+    """
+    if args.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("PyTorch finds no GPU here.", "Give -device cpu, or see nnUNetv2_factorizer_doctor.")
+    return torch.device(args.device)

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from nnunetv2_factorizer.concepts.images import load_image
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.factorization import factorize
 from nnunetv2_factorizer.factorization.precision import without_autocast
@@ -22,6 +21,7 @@ from nnunetv2_factorizer.factorization.rows import solve_rows
 from nnunetv2_factorizer.factorization.threads import one_thread
 from nnunetv2_factorizer.inference.image_space import to_image_space
 from nnunetv2_factorizer.inference.images import Case
+from nnunetv2_factorizer.inference.load_image import load_image
 from nnunetv2_factorizer.inference.model import Load
 from nnunetv2_factorizer.inference.nifti import write_map
 from nnunetv2_factorizer.inference.stitching import StitchedMaps, Tap, stitching

@@ -34,13 +34,23 @@ def load_model(
     Raises:
         UserError: a fold or its checkpoint is missing, nnU-Net does not find the trainer, or the weights do not fit.
     """
+    predictor = nnUNetPredictor(device=device, **settings)
+    load_into(predictor, folder, folds, checkpoint_name)
+    return predictor
+
+
+def load_into(predictor: nnUNetPredictor, folder: Path, folds: Sequence[str], checkpoint_name: str) -> None:
+    """`load_model` for a predictor that was made already, of a class of one's own for example.
+
+    Raises:
+        UserError: as `load_model`.
+    """
     for fold in folds:
         require_checkpoint(folder, fold, checkpoint_name)
-    if device.type == "cpu":
+    if predictor.device.type == "cpu":
         torch.set_num_threads(os.cpu_count() or 1)
     else:
         torch.set_num_threads(1)
-    predictor = nnUNetPredictor(device=device, **settings)
     try:
         predictor.initialize_from_trained_model_folder(str(folder), tuple(folds), checkpoint_name)
     except RuntimeError as error:
@@ -52,7 +62,6 @@ def load_model(
         predictor.plans_manager, predictor.configuration_manager, predictor.dataset_json
     )
     check_inputs(uncompiled(predictor.network), channels)
-    return predictor
 
 
 @lru_cache(maxsize=1)

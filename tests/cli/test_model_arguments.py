@@ -36,6 +36,8 @@ PROGRAMS = {
     "nnUNetv2_factorizer_tune": ["-d", "4", "-c", "3d_fullres", "-o", "report"],
     "nnUNetv2_factorizer_explain": ["-d", "4", "-c", "3d_fullres", "-i", "images", "-o", "out"],
     "nnUNetv2_factorizer_export": ["-d", "4", "-tr", "nnUNetTrainer", "-o", "model.zip"],
+    "nnUNetv2_factorizer_style_bank": ["-d", "4", "-c", "3d_fullres", "-f", "0"],
+    "nnUNetv2_factorizer_predict_style": ["-d", "4", "-c", "3d_fullres", "-i", "images", "-o", "out"],
     "nnUNetv2_factorizer_concepts": ["fit", "-d", "4", "-c", "3d_fullres", "-f", "0", "-k", "2", "-o", "dictionary"],
 }
 
