@@ -37,6 +37,7 @@ PROGRAMS = {
     "nnUNetv2_factorizer_explain": ["-d", "4", "-c", "3d_fullres", "-i", "images", "-o", "out"],
     "nnUNetv2_factorizer_export": ["-d", "4", "-tr", "nnUNetTrainer", "-o", "model.zip"],
     "nnUNetv2_factorizer_concepts": ["fit", "-d", "4", "-c", "3d_fullres", "-f", "0", "-k", "2", "-o", "dictionary"],
+    "nnUNetv2_factorizer_screen": ["run", "-d", "4", "-c", "3d_fullres", "-i", "images", "-o", "out"],
 }
 
 

@@ -55,8 +55,10 @@ def write_preprocessed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write_model(folder: Path, fold: str = "0") -> Path:
-    """A model's folder with a file in place of the checkpoint."""
+    """A model's folder with a file in place of the checkpoint, where there is none."""
     model = folder / "results" / DATASET / "nnUNetTrainer__nnUNetPlans__3d_fullres"
-    (model / f"fold_{fold}").mkdir(parents=True, exist_ok=True)
-    (model / f"fold_{fold}" / CHECKPOINT).write_bytes(b"weights")
+    checkpoint = model / f"fold_{fold}" / CHECKPOINT
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    if not checkpoint.exists():
+        checkpoint.write_bytes(b"weights")
     return model
