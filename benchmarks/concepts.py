@@ -33,7 +33,6 @@ from nnunetv2_factorizer.concepts.clustering import cluster
 from nnunetv2_factorizer.concepts.dictionary import ModelIdentity
 from nnunetv2_factorizer.concepts.evaluation import PROTOCOLS, count, decide, summarise
 from nnunetv2_factorizer.concepts.fitting import fit_dictionary
-from nnunetv2_factorizer.inference.load_image import load_image
 from nnunetv2_factorizer.concepts.predictions import label_names
 from nnunetv2_factorizer.concepts.segmentation import MODES, Concepts, segment_case
 from nnunetv2_factorizer.concepts.stages import select_stage
@@ -41,6 +40,7 @@ from nnunetv2_factorizer.concepts.training_images import training_cases
 from nnunetv2_factorizer.factorization.rows import solve_rows
 from nnunetv2_factorizer.inference.image_space import to_image_space
 from nnunetv2_factorizer.inference.images import Case
+from nnunetv2_factorizer.inference.load_image import load_image
 from nnunetv2_factorizer.inference.model import Load, load_model_once
 from nnunetv2_factorizer.models.atomic import replacing
 

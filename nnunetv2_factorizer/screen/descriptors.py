@@ -39,14 +39,14 @@ def describe(predictor: nnUNetPredictor, data: Tensor) -> dict[str, float]:
 
     `intensity dark`, `middle` and `bright` are the 5, 50 and 95 % quantiles; `contrast` is the difference between the
     means of the two classes of Otsu's threshold; `noise` is the logarithm of Immerkær's estimate of its standard
-    deviation; `resolution z` and so on the logarithm of the width of edges along an axis in mm: standard deviation of
-    the image over root mean square of the gradient.
+    deviation; `edge width z`, `y` and `x` are the logarithms of a width in mm: standard deviation of the image over
+    root mean square of the gradient along the axis.
 
     Args:
         predictor: of the model.
         data: the preprocessed image `(C, *S)`.
 
-    Source: Immerkær, Fast noise variance estimation, 1996, with the median in place of the mean, against edges.
+    Source: Immerkær, Fast noise variance estimation, 1996; the median in place of the mean leaves out edges.
     """
     names = channel_names(predictor)
     spacing = predictor.configuration_manager.spacing
@@ -64,37 +64,35 @@ def channel_names(predictor: nnUNetPredictor) -> list[str]:
 
 
 def words(deviations: Mapping[str, float]) -> list[str]:
-    """What is unusual, most unusual first, such as `more noise`; empty where nothing is.
+    """What is unusual, most unusual first, such as `lower resolution along z and y`; empty where nothing is.
 
     An image with more noise seems sharper, and a blurred one less noisy: only the cause is said.
+
+    Args:
+        deviations: of the descriptors, in standard deviations of the training cases.
     """
-    said = {name: z for name, z in deviations.items() if abs(z) > UNUSUAL}
-    for name, z in list(said.items()):
-        prefix, what = _split(name)
-        if what == "noise":
-            sharp = [n for n in said if n.startswith(f"{prefix}resolution") and said[n] * z < 0]
-            for effect in sharp if z > 0 else ([name] if sharp else []):
-                del said[effect]
-    return list(dict.fromkeys(_word(name, said[name]) for name in sorted(said, key=lambda n: -abs(said[n]))))
+    unusual = {name: z for name, z in deviations.items() if abs(z) > UNUSUAL}
+    for noise in [name for name in unusual if name.endswith("noise")]:
+        edges = [n for n in unusual if n.startswith(noise.removesuffix("noise") + "edge width")]
+        effects = [n for n in edges if unusual[n] < 0] if unusual[noise] > 0 else [noise]
+        if any(unusual[n] * unusual[noise] < 0 for n in edges):
+            unusual = {name: z for name, z in unusual.items() if name not in effects}
+    said: dict[tuple[str, str], list[str]] = {}
+    for name in sorted(unusual, key=lambda n: -abs(unusual[n])):
+        channel, colon, what = name.rpartition(": ")
+        kind = next(kind for kind in _PHRASES if what.startswith(kind))
+        phrase = _PHRASES[kind][unusual[name] > 0]
+        said.setdefault((channel + colon, phrase), []).append(what.removeprefix(kind).strip())
+    return [channel + phrase.format(" and ".join(which)) for (channel, phrase), which in said.items()]
 
 
-def _word(name: str, deviation: float) -> str:
-    prefix, what = _split(name)
-    kind, _, which = what.partition(" ")
-    high = deviation > 0
-    said = {
-        "intensity": f"intensity: {which} voxels are {'brighter' if high else 'darker'}",
-        "contrast": f"{'higher' if high else 'lower'} contrast",
-        "noise": f"{'more' if high else 'less'} noise",
-        "resolution": f"{'lower' if high else 'higher'} resolution along {which}",
-    }
-    return prefix + said[kind]
-
-
-def _split(name: str) -> tuple[str, str]:
-    """`T2: noise` to `T2: ` and `noise`."""
-    prefix, colon, what = name.rpartition(": ")
-    return prefix + colon, what
+_PHRASES = {
+    "intensity": ("lower intensity of {} voxels", "higher intensity of {} voxels"),
+    "contrast": ("lower contrast", "higher contrast"),
+    "noise": ("less noise", "more noise"),
+    "edge width": ("higher resolution along {}", "lower resolution along {}"),
+}
+"""Kind of descriptor to what is said of a low one and of a high one, with a place for what it is said of."""
 
 
 def _axis_names(predictor: nnUNetPredictor) -> list[str]:
@@ -109,12 +107,10 @@ def _describe(x: NDArray[np.float32], axes: Mapping[str, float]) -> dict[str, fl
     bright = x > threshold
     contrast = x[bright].mean() - x[~bright].mean() if bright.any() else 0.0
     first = x.ndim - len(axes)  # a network in 2D sees slice after slice
-    resolution = {
-        f"resolution {name}": _edge_width(x, first + i, spacing) for i, (name, spacing) in enumerate(axes.items())
-    }
+    edges = {f"edge width {name}": _edge_width(x, first + i, spacing) for i, (name, spacing) in enumerate(axes.items())}
     intensity = {f"intensity {name}": q for name, q in zip(QUANTILES, quantiles.tolist(), strict=True)}
     noise = _noise(x, range(first, x.ndim))
-    return intensity | {"contrast": float(contrast), "noise": float(np.log(max(noise, FLAT)))} | resolution
+    return intensity | {"contrast": float(contrast), "noise": float(np.log(max(noise, FLAT)))} | edges
 
 
 def _edge_width(x: NDArray[np.float32], axis: int, spacing: float) -> float:

@@ -1,7 +1,7 @@
 """What a person sees of a screening: a plot of the distances, and slices of an image."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,34 +12,29 @@ from PIL import Image
 LONGEST = 240
 """Pixels of the long side of a slice."""
 
+LARGE = 5
+"""Times the threshold; with larger distances the axis is logarithmic."""
+
 TRAINING, USUAL, SHIFTED = "#9a9a9a", "#1f5fa8", "#d95f02"
-NAMED = 5
-"""Cases that the plot names."""
 
 
-def plot(held_out: Sequence[float], cases: Mapping[str, float], threshold: float) -> bytes:
+def plot(held_out: Sequence[float], cases: Sequence[float], threshold: float) -> bytes:
     """A PNG: a row of points for the held-out training cases, a row for the cases, and a line at the threshold.
 
     Args:
         held_out: normalised distances.
-        cases: name to normalised distance, worst first.
+        cases: normalised distances.
         threshold: of the distance.
     """
-    figure = Figure(figsize=(9, 2.6), layout="constrained")
+    figure = Figure(figsize=(9, 2.3), layout="constrained")
     axis: Axes = figure.subplots()
-    distances = np.array(list(cases.values()))
-    _row(axis, 1, np.asarray(held_out), [TRAINING] * len(held_out))
-    _row(axis, 0, distances, [SHIFTED if d > threshold else USUAL for d in distances])
-    for place, (name, distance) in enumerate(list(cases.items())[:NAMED]):
-        if distance > threshold:
-            axis.annotate(
-                name, (distance, 0), (0, -14 - 9 * (place % 3)), textcoords="offset points", ha="center", fontsize=7
-            )
+    _row(axis, 1, held_out, [TRAINING] * len(held_out))
+    _row(axis, 0, cases, [SHIFTED if distance > threshold else USUAL for distance in cases])
     axis.axvline(threshold, color="black", linewidth=1, linestyle="--")
     axis.text(threshold, 1.52, " threshold", fontsize=8, va="bottom", ha="center")
     axis.set_yticks([0, 1], [f"these cases ({len(cases)})", f"held-out training cases ({len(held_out)})"])
-    axis.set_ylim(-0.9, 1.5)
-    if max(distances.max(), *held_out) > 5 * threshold:
+    axis.set_ylim(-0.5, 1.5)
+    if max(*cases, *held_out) > LARGE * threshold:
         axis.set_xscale("log")
         axis.xaxis.set_major_formatter("{x:g}")
     axis.set_xlabel("distance to the training cases")
@@ -76,7 +71,7 @@ def slices(image: NDArray[np.float32], spacing: Sequence[float]) -> list[bytes]:
     return pictures
 
 
-def _row(axis: Axes, height: float, distances: NDArray, colours: Sequence[str]) -> None:
+def _row(axis: Axes, height: float, distances: Sequence[float], colours: Sequence[str]) -> None:
     """Points a little above and below one another, so that all are seen; in the same places every time."""
     jitter = np.random.default_rng(0).uniform(-0.25, 0.25, len(distances))
-    axis.scatter(distances, height + jitter, s=22, c=list(colours), alpha=0.75, linewidths=0)
+    axis.scatter(list(distances), height + jitter, s=22, c=list(colours), alpha=0.75, linewidths=0)

@@ -63,7 +63,7 @@ def write_report(
             told = ["" if score.nearest is None else score.nearest, reasons(score)]
             deviations = [f"{score.deviations[d]:.3f}" for d in statistics.descriptors]
             table.writerow([name, f"{score.distance:.4f}", score.shifted, *told, *deviations])
-    distances = {name: score.distance for name, score in scores.items()}
+    distances = [score.distance for score in scores.values()]
     content = {
         "statistics": statistics,
         "threshold": threshold,

@@ -39,6 +39,7 @@ PROGRAMS = {
     "nnUNetv2_factorizer_style_bank": ["-d", "4", "-c", "3d_fullres", "-f", "0"],
     "nnUNetv2_factorizer_predict_style": ["-d", "4", "-c", "3d_fullres", "-i", "images", "-o", "out"],
     "nnUNetv2_factorizer_concepts": ["fit", "-d", "4", "-c", "3d_fullres", "-f", "0", "-k", "2", "-o", "dictionary"],
+    "nnUNetv2_factorizer_screen": ["run", "-d", "4", "-c", "3d_fullres", "-i", "images", "-o", "out"],
 }
 
 

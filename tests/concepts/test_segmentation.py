@@ -8,11 +8,11 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from nnunetv2_factorizer.inference.load_image import load_image
 from nnunetv2_factorizer.concepts.segmentation import Concepts, segment_case
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.factorization.rows import solve_rows
 from nnunetv2_factorizer.inference.images import Case
+from nnunetv2_factorizer.inference.load_image import load_image
 from tests.concepts.regions import STAGE, make_image, make_predictor, write_image
 from tests.inference.small_predictor import write_channels
 
