@@ -39,8 +39,7 @@ def medium(image: Tensor, spacing: Sequence[float], strength: float, seed: int) 
 def severe(image: Tensor, spacing: Sequence[float], strength: float, seed: int) -> Tensor:
     """B3: the dark part of the intensities inverted, a bias field, and blur along the first axis, that of the slices."""
     dark = image.clamp(max=DARK)
-    with np.errstate(all="ignore"):
-        inverted = InvertImageTransform(p_invert_image=1)(image=dark.clone())["image"]
+    inverted = InvertImageTransform(p_invert_image=1)(image=dark.clone())["image"]
     image = image + strength * (inverted - dark)
     image = _bias(image, 0.15, seed)
     return GaussianSmooth([1.0 / spacing[0], 0, 0])(image)
