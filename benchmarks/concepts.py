@@ -33,7 +33,7 @@ from nnunetv2_factorizer.concepts.clustering import cluster
 from nnunetv2_factorizer.concepts.dictionary import ModelIdentity
 from nnunetv2_factorizer.concepts.evaluation import PROTOCOLS, count, decide, summarise
 from nnunetv2_factorizer.concepts.fitting import fit_dictionary
-from nnunetv2_factorizer.concepts.images import load_image
+from nnunetv2_factorizer.inference.load_image import load_image
 from nnunetv2_factorizer.concepts.predictions import label_names
 from nnunetv2_factorizer.concepts.segmentation import MODES, Concepts, segment_case
 from nnunetv2_factorizer.concepts.stages import select_stage

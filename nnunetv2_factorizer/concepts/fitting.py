@@ -13,7 +13,7 @@ from sklearn.metrics import pairwise_distances_argmin_min
 from nnunetv2_factorizer.concepts.clustering import cluster
 from nnunetv2_factorizer.concepts.dictionary import Dictionary, ModelIdentity
 from nnunetv2_factorizer.concepts.features import TileFeatures, tile_features
-from nnunetv2_factorizer.concepts.images import load_image
+from nnunetv2_factorizer.inference.load_image import load_image
 from nnunetv2_factorizer.concepts.pictures import PICTURE, Wanted, tile_pictures
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.inference.cases import map_cases

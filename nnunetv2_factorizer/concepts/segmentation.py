@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from nnunetv2_factorizer.concepts.images import load_image
+from nnunetv2_factorizer.inference.load_image import load_image
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.factorization import factorize
 from nnunetv2_factorizer.factorization.precision import without_autocast

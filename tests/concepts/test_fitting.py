@@ -13,7 +13,7 @@ from nnunetv2_factorizer.concepts import fitting
 from nnunetv2_factorizer.concepts.dictionary import Dictionary
 from nnunetv2_factorizer.concepts.features import TileFeatures, tile_features
 from nnunetv2_factorizer.concepts.fitting import fit_dictionary
-from nnunetv2_factorizer.concepts.images import load_image
+from nnunetv2_factorizer.inference.load_image import load_image
 from nnunetv2_factorizer.concepts.segmentation import Concepts, segment_case
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.inference.images import Case

@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from nnunetv2_factorizer.concepts.images import load_image
+from nnunetv2_factorizer.inference.load_image import load_image
 from nnunetv2_factorizer.concepts.segmentation import Concepts, segment_case
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.factorization.rows import solve_rows

@@ -14,11 +14,7 @@ def load_image(predictor: nnUNetPredictor, case: Case) -> Preprocessed:
         UserError: it has other channels than the training images, is constant, or has NaN or infinite voxels, or the
             model is the second stage of a cascade.
     """
-    if (previous := predictor.configuration_manager.previous_stage_name) is not None:
-        raise UserError(
-            f"this model is the second stage of a cascade and sees segmentations of {previous} beside the image.",
-            f"Give a model of {previous} or of another configuration that sees the image alone.",
-        )
+    require_image_alone(predictor)
     image, image_properties = read(predictor, case.images)
     # `modality` is nnU-Net v1's word, which nnU-Net still reads.
     names = predictor.dataset_json.get("channel_names") or predictor.dataset_json["modality"]
@@ -33,7 +29,16 @@ def load_image(predictor: nnUNetPredictor, case: Case) -> Preprocessed:
         raise UserError(f"{case.name} has NaN or infinite voxels.", "Repair the image, or leave it out.")
     if all(channel.min() == channel.max() for channel in image):
         raise UserError(
-            f"{case.name} is constant, {image.flat[0]:g} everywhere: there is nothing in it to find concepts in.",
+            f"{case.name} is constant, {image.flat[0]:g} everywhere: there is nothing in it to see.",
             "Look at the image, and leave it out.",
         )
     return preprocess(predictor, image, image_properties)
+
+
+def require_image_alone(predictor: nnUNetPredictor) -> None:
+    """Raises a `UserError` where the model is the second stage of a cascade."""
+    if (previous := predictor.configuration_manager.previous_stage_name) is not None:
+        raise UserError(
+            f"this model is the second stage of a cascade and sees segmentations of {previous} beside the image.",
+            f"Give a model of {previous} or of another configuration that sees the image alone.",
+        )

@@ -1,0 +1,129 @@
+"""What a physicist would measure in an image: intensity, contrast, noise, resolution.
+
+The distance says that an image is unusual; these say in which way. All are of the preprocessed image, as the network
+sees it, in units of its normalised intensity.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+from numpy.typing import NDArray
+from skimage.filters import threshold_otsu
+from torch import Tensor
+
+UNUSUAL = 3.0
+"""Standard deviations of the training cases."""
+
+FLAT = 1e-5
+"""Of normalised intensity: what is smaller is the error of rounding and resampling, such as in a masked background."""
+
+QUANTILES = {"dark": 0.05, "middle": 0.5, "bright": 0.95}
+
+
+@dataclass(frozen=True)
+class Typical:
+    """Mean and standard deviation of a descriptor over the training cases."""
+
+    mean: float
+    spread: float
+
+    def deviation(self, value: float) -> float:
+        """In standard deviations; within rounding, a descriptor that is always the same never deviates."""
+        return (value - self.mean) / max(self.spread, 1e-3 * max(abs(self.mean), 1.0))
+
+
+def describe(predictor: nnUNetPredictor, data: Tensor) -> dict[str, float]:
+    """The descriptors of each channel, named such as `T2: noise` where there are several.
+
+    `intensity dark`, `middle` and `bright` are the 5, 50 and 95 % quantiles; `contrast` is the difference between the
+    means of the two classes of Otsu's threshold; `noise` is the logarithm of Immerkær's estimate of its standard
+    deviation; `resolution z` and so on the logarithm of the width of edges along an axis in mm: standard deviation of
+    the image over root mean square of the gradient.
+
+    Args:
+        predictor: of the model.
+        data: the preprocessed image `(C, *S)`.
+
+    Source: Immerkær, Fast noise variance estimation, 1996, with the median in place of the mean, against edges.
+    """
+    names = list((predictor.dataset_json.get("channel_names") or predictor.dataset_json["modality"]).values())
+    spacing = predictor.configuration_manager.spacing
+    axes = dict(zip(_axis_names(predictor)[-len(spacing) :], spacing, strict=True))
+    descriptors: dict[str, float] = {}
+    for name, channel in zip(names, data.numpy(), strict=True):
+        prefix = f"{name}: " if len(names) > 1 else ""
+        descriptors |= {prefix + what: value for what, value in _describe(channel, axes).items()}
+    return descriptors
+
+
+def words(deviations: Mapping[str, float]) -> list[str]:
+    """What is unusual, most unusual first, such as `more noise`; empty where nothing is.
+
+    An image with more noise seems sharper, and a blurred one less noisy: only the cause is said.
+    """
+    said = {name: z for name, z in deviations.items() if abs(z) > UNUSUAL}
+    for name, z in list(said.items()):
+        prefix, what = _split(name)
+        if what == "noise":
+            sharp = [n for n in said if n.startswith(f"{prefix}resolution") and said[n] * z < 0]
+            for effect in sharp if z > 0 else ([name] if sharp else []):
+                del said[effect]
+    return list(dict.fromkeys(_word(name, said[name]) for name in sorted(said, key=lambda n: -abs(said[n]))))
+
+
+def _word(name: str, deviation: float) -> str:
+    prefix, what = _split(name)
+    kind, _, which = what.partition(" ")
+    high = deviation > 0
+    said = {
+        "intensity": f"intensity: {which} voxels are {'brighter' if high else 'darker'}",
+        "contrast": f"{'higher' if high else 'lower'} contrast",
+        "noise": f"{'more' if high else 'less'} noise",
+        "resolution": f"{'lower' if high else 'higher'} resolution along {which}",
+    }
+    return prefix + said[kind]
+
+
+def _split(name: str) -> tuple[str, str]:
+    """`T2: noise` to `T2: ` and `noise`."""
+    prefix, colon, what = name.rpartition(": ")
+    return prefix + colon, what
+
+
+def _axis_names(predictor: nnUNetPredictor) -> list[str]:
+    """Of the preprocessed image, by the axes `(z, y, x)` of the image as nnU-Net reads it."""
+    return ["zyx"[axis] for axis in predictor.plans_manager.transpose_forward]
+
+
+def _describe(x: NDArray[np.float32], axes: Mapping[str, float]) -> dict[str, float]:
+    """Of one channel `(*S)`; `axes` are the names of the last axes and their spacing in mm."""
+    quantiles = np.quantile(x, list(QUANTILES.values()))
+    threshold = threshold_otsu(x)
+    bright = x > threshold
+    contrast = x[bright].mean() - x[~bright].mean() if bright.any() else 0.0
+    first = x.ndim - len(axes)  # a network in 2D sees slice after slice
+    resolution = {
+        f"resolution {name}": _edge_width(x, first + i, spacing) for i, (name, spacing) in enumerate(axes.items())
+    }
+    intensity = {f"intensity {name}": q for name, q in zip(QUANTILES, quantiles.tolist(), strict=True)}
+    noise = _noise(x, range(first, x.ndim))
+    return intensity | {"contrast": float(contrast), "noise": float(np.log(max(noise, FLAT)))} | resolution
+
+
+def _edge_width(x: NDArray[np.float32], axis: int, spacing: float) -> float:
+    if x.shape[axis] < 2:
+        return 0.0
+    gradient = np.sqrt(np.square(np.diff(x, axis=axis)).mean()) / spacing
+    return float(np.log(max(x.std(), FLAT) / max(gradient, FLAT)))
+
+
+def _noise(x: NDArray[np.float32], axes: Sequence[int]) -> float:
+    """Second differences along each axis leave noise; their sum of squared weights is 6 for each axis."""
+    axes = [axis for axis in axes if x.shape[axis] > 2]
+    for axis in axes:
+        x = np.diff(x, 2, axis)
+    x = np.abs(x)
+    x = x[x > FLAT]
+    return float(np.median(x) / 0.6745 / 6 ** (len(axes) / 2)) if x.size else 0.0

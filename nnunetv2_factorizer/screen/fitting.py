@@ -1,0 +1,175 @@
+"""From the preprocessed training cases of a fold to its statistics."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
+from numpy.typing import NDArray
+
+from nnunetv2_factorizer.case_metadata import FILE as METADATA
+from nnunetv2_factorizer.case_metadata import Value, group_cases
+from nnunetv2_factorizer.errors import UserError
+from nnunetv2_factorizer.inference.cases import map_cases
+from nnunetv2_factorizer.inference.load_image import require_image_alone
+from nnunetv2_factorizer.models.folders import nnunet_folder, require_checkpoint
+from nnunetv2_factorizer.models.identity import sha256
+from nnunetv2_factorizer.models.json_files import read_json
+from nnunetv2_factorizer.screen.descriptors import Typical, describe
+from nnunetv2_factorizer.screen.features import early_features
+from nnunetv2_factorizer.screen.statistics import Entry, Statistics
+
+FEWEST = 4
+"""Training cases: with fewer, there is no telling how much they differ."""
+
+PARTS = 5
+"""A training case is held out with a fifth of its group."""
+
+QUANTILE = 0.95
+"""Share of the held-out cases that are not called shifted."""
+
+
+@dataclass(frozen=True)
+class FoldCases:
+    """Names of the cases of a fold; of the fold `all`, every case is a training case."""
+
+    train: list[str]
+    validation: list[str]
+
+
+def fit_statistics(
+    predictor: nnUNetPredictor,
+    model_folder: Path,
+    fold: str,
+    checkpoint: str,
+    column: str | None = None,
+    *,
+    show_progress: bool = False,
+) -> Statistics:
+    """Statistics of the training cases, and the distances of held-out cases that give them a unit.
+
+    Validation cases are held out by the fold. Training cases are held out in turns: their distance is to statistics
+    of the other four fifths. A small fold has too few validation cases to tell what is usual.
+
+    Args:
+        predictor: initialised with that fold alone.
+        model_folder: `DATASET/TRAINER__PLANS__CONFIGURATION`.
+        fold: such as `0` or `all`.
+        checkpoint: name of the file.
+        column: of `case_metadata.json`; each of its values then has an entry, and distance is to the nearest one.
+        show_progress: whether there is a progress bar.
+
+    Raises:
+        UserError: the preprocessed data, the splits, a case or its metadata are missing, or there are too few cases.
+    """
+    require_image_alone(predictor)
+    dataset = predictor.plans_manager.dataset_name
+    cases = fold_cases(predictor, fold)
+    groups: dict[Value | None, list[str]] = {None: cases.train}
+    if column is not None:
+        groups = dict(group_cases(_metadata_folder(dataset), column, cases.train).items())
+    for value, names in groups.items():
+        if len(names) < FEWEST:
+            where = f"fold {fold}" if value is None else f"fold {fold} with {column} {value!r}"
+            raise UserError(
+                f"there are {len(names)} training cases of {where}.",
+                f"At least {FEWEST} are needed, and tens are better."
+                + ("" if value is None else " Leave out --by, or give small groups one value."),
+            )
+    names = [*cases.train, *cases.validation]
+    measured = list(map_cases(partial(_measure, predictor), names, show_progress=show_progress))
+    features = {name: z for name, (z, _) in zip(names, measured, strict=True)}
+    descriptors = [found for _, found in measured[: len(cases.train)]]
+    entries = _entries(features, groups)
+    distances = _cross_fitted(features, groups) | {n: _nearest(features[n], entries) for n in cases.validation}
+    unit = float(np.quantile(list(distances.values()), QUANTILE, method="higher"))
+    if unit == 0:
+        raise UserError("all training cases look the same to the network.", "Look at the images of the data set.")
+    return Statistics(
+        dataset=dataset,
+        configuration=model_folder.resolve().name.split("__")[-1],
+        trainer=predictor.trainer_name,
+        fold=fold,
+        checkpoint=checkpoint,
+        checkpoint_sha256=sha256(require_checkpoint(model_folder, fold, checkpoint)),
+        channels=len(predictor.dataset_json.get("channel_names") or predictor.dataset_json["modality"]),
+        column=column,
+        entries=tuple(entries),
+        unit=unit,
+        held_out={name: distances[name] / unit for name in sorted(distances)},
+        descriptors={name: _typical([found[name] for found in descriptors]) for name in descriptors[0]},
+    )
+
+
+def fold_cases(predictor: nnUNetPredictor, fold: str) -> FoldCases:
+    """The preprocessed cases of a fold, by `splits_final.json`.
+
+    Raises:
+        UserError: the preprocessed data, the splits or a case are missing, or there is no such fold.
+    """
+    base = nnunet_folder("nnUNet_preprocessed") / predictor.plans_manager.dataset_name
+    data = base / predictor.configuration_manager.data_identifier
+    remedy = "Set nnUNet_preprocessed to the folder that the model was trained from, or preprocess the data set again."
+    splits = base / "splits_final.json"
+    for path in (data, *(() if fold == "all" else (splits,))):
+        if not path.exists():
+            raise UserError(f"{path} does not exist.", remedy)
+    there = sorted(infer_dataset_class(str(data)).get_identifiers(str(data)))
+    if fold == "all":
+        return FoldCases(there, [])
+    folds = read_json(splits)
+    if not fold.isdigit() or int(fold) >= len(folds):
+        raise UserError(f"{splits} has {len(folds)} folds, and no fold {fold}.", "Give another fold with -f.")
+    train, validation = (sorted(folds[int(fold)][part]) for part in ("train", "val"))
+    if missing := sorted({*train, *validation} - set(there)):
+        raise UserError(f"{len(missing)} cases of fold {fold}, such as {missing[0]}, are not in {data}.", remedy)
+    return FoldCases(train, validation)
+
+
+def _metadata_folder(dataset: str) -> Path:
+    """Where `case_metadata.json` is: beside the raw data, or else beside the preprocessed."""
+    try:
+        raw = nnunet_folder("nnUNet_raw") / dataset
+    except UserError:
+        return nnunet_folder("nnUNet_preprocessed") / dataset
+    preprocessed = nnunet_folder("nnUNet_preprocessed") / dataset
+    return preprocessed if (preprocessed / METADATA).is_file() and not (raw / METADATA).is_file() else raw
+
+
+def _measure(predictor: nnUNetPredictor, name: str) -> tuple[NDArray[np.float64], dict[str, float]]:
+    """Features and descriptors of a case; training and prediction preprocess images in the same way."""
+    base = nnunet_folder("nnUNet_preprocessed") / predictor.plans_manager.dataset_name
+    folder = str(base / predictor.configuration_manager.data_identifier)
+    array, *_ = infer_dataset_class(folder)(folder, [name]).load_case(name)
+    data = torch.from_numpy(np.ascontiguousarray(array[:], np.float32))
+    return early_features(predictor, data), describe(predictor, data)
+
+
+def _entries(features: Mapping[str, NDArray[np.float64]], groups: Mapping[Value | None, Sequence[str]]) -> list[Entry]:
+    return [Entry.of(np.stack([features[name] for name in names]), value) for value, names in groups.items()]
+
+
+def _nearest(features: NDArray[np.float64], entries: Sequence[Entry]) -> float:
+    return min(entry.distance(features) for entry in entries)
+
+
+def _cross_fitted(
+    features: Mapping[str, NDArray[np.float64]], groups: Mapping[Value | None, Sequence[str]]
+) -> dict[str, float]:
+    """The distance of each training case to the statistics of those that are in another part of their group."""
+    distances: dict[str, float] = {}
+    for part in range(PARTS):
+        held_out = [name for names in groups.values() for name in names[part::PARTS]]
+        if held_out:
+            out = set(held_out)
+            entries = _entries(features, {v: [n for n in names if n not in out] for v, names in groups.items()})
+            distances |= {name: _nearest(features[name], entries) for name in held_out}
+    return distances
+
+
+def _typical(values: Sequence[float]) -> Typical:
+    return Typical(float(np.mean(values)), float(np.std(values, ddof=1)))
