@@ -37,7 +37,7 @@ def medium(image: Tensor, spacing: Sequence[float], strength: float, seed: int) 
 
 
 def severe(image: Tensor, spacing: Sequence[float], strength: float, seed: int) -> Tensor:
-    """B3: the dark part of the intensities inverted, a bias field, and blur along the first axis, that of the slices."""
+    """B3: the dark part of the intensities inverted, a bias field, and blur along the axis of the slices, the first."""
     dark = image.clamp(max=DARK)
     inverted = InvertImageTransform(p_invert_image=1)(image=dark.clone())["image"]
     image = image + strength * (inverted - dark)
