@@ -27,7 +27,8 @@ VARIABLE = "nnUNet_pretrained_checkpoint"
 """The environment variable with the checkpoint to start from."""
 
 ORIGIN_KEY = "nnunetv2_factorizer_finetuned_from"
-"""The key of what we add to nnU-Net's `init_args`: the file, and which tensors of the body it did not fill."""
+"""The key of what we add to nnU-Net's `init_args`: the file, which tensors of the body it did not fill, and `heads`:
+True where those were loaded, too."""
 
 
 class FinetuningSchedule(Recipe):
@@ -60,8 +61,12 @@ class Finetuning(Guard, FinetuningSchedule):
         if self._goes_on:
             return
         if path := given_checkpoint(self.plans_manager.plans):
-            start_from(path, self, bare(self.network))
+            self.start(path)
         self._first = next(bare(self.network).parameters()).detach().clone()
+
+    def start(self, path: str) -> None:
+        """Takes from the checkpoint what a training begins with."""
+        start_from(path, self, bare(self.network))
 
     def load_checkpoint(self, filename_or_checkpoint: dict[str, Any] | str) -> None:
         self._goes_on = True
@@ -72,8 +77,12 @@ class Finetuning(Guard, FinetuningSchedule):
             self.initialize()
         if not self._goes_on:
             self._note_stock_weights()
-            self._check_weights()
+            self.check_weights()
+        self.on_weights_ready()
         super().on_train_start()
+
+    def on_weights_ready(self) -> None:
+        """For subclasses: a training begins or goes on, its weights are there, its data not yet."""
 
     def configure_optimizers(self) -> tuple[Optimizer, ByIteration]:
         optimizer, schedule = super().configure_optimizers()
@@ -84,17 +93,24 @@ class Finetuning(Guard, FinetuningSchedule):
 
     def on_train_epoch_start(self) -> None:
         super().on_train_epoch_start()
-        self._frozen = self._pretrained_parameters() if self.current_epoch < self.freeze else ()
-        if self._frozen:
-            number = sum(p.numel() for p in self._frozen)
-            self.print_to_log_file(f"{number:,} pre-trained parameters are frozen for the first {self.freeze} epochs")
+        self._frozen = self.frozen()
+
+    def frozen(self) -> Sequence[Parameter]:
+        """The parameters that do not move in the present epoch."""
+        if self.current_epoch >= self.freeze:
+            return ()
+        parameters = list(self.pretrained().values())
+        number = sum(p.numel() for p in parameters)
+        self.print_to_log_file(f"{number:,} pre-trained parameters are frozen for the first {self.freeze} epochs")
+        return parameters
 
     def _note_stock_weights(self) -> None:
         """nnU-Net does not tell a trainer of `-pretrained_weights`, but weights have changed since `initialize`."""
         if not torch.equal(self._first, next(bare(self.network).parameters())):
             self.my_init_kwargs[ORIGIN_KEY] = {"path": "-pretrained_weights", "random": []}
 
-    def _check_weights(self) -> None:
+    def check_weights(self) -> None:
+        """Refuses a training that would begin without pre-trained weights."""
         if ORIGIN_KEY not in self.my_init_kwargs:
             name = type(self).__name__
             raise UserError(
@@ -104,23 +120,43 @@ class Finetuning(Guard, FinetuningSchedule):
                 f"{name.replace('_Finetune', '_FinetuneFromScratch')} or another trainer.",
             )
 
-    def _pretrained_parameters(self) -> list[Parameter]:
-        random = self.my_init_kwargs.get(ORIGIN_KEY, {"random": []})["random"]
+    def pretrained(self) -> dict[str, Parameter]:
+        """The parameters that did not start as random numbers, by name."""
+        origin = self.my_init_kwargs.get(ORIGIN_KEY, {"random": []})
         named = bare(self.network).named_parameters()
-        return [p for name, p in named if HEADS not in name and name not in random]
+        return {
+            name: p
+            for name, p in named
+            if name not in origin["random"] and (HEADS not in name or origin.get("heads", False))
+        }
 
     def _drop_frozen_gradients(self, *_: Any) -> None:
         for p in self._frozen:
             p.grad = None
 
 
-def start_from(path: str, trainer: Guard, network: nn.Module) -> None:
-    """Loads into the bare network what fits. The trainer's log gets the table, and its `init_args` keep the origin."""
+def start_from(path: str, trainer: Guard, network: nn.Module, heads: bool = False) -> dict[str, Any]:
+    """Loads into the bare network what fits. The trainer's log gets the table, and its `init_args` keep the origin.
+
+    Args:
+        path: of the checkpoint, which is given back.
+        trainer: of the network.
+        network: bare.
+        heads: whether they are loaded, too, if the labels are the same.
+    """
     checkpoint = read_checkpoint(path, "Copy or download it again, or pre-train anew.")
-    rows = load_partially(network, checkpoint, path, trainer.architecture_of(trainer.configuration_manager))
-    random = [row.name for row in rows if row.fate == RANDOM and not row.of_head]
-    trainer.my_init_kwargs[ORIGIN_KEY] = {"path": path, "random": random}
+    heads = heads and labels_of(checkpoint["init_args"]["dataset_json"]) == labels_of(trainer.dataset_json)
+    architecture = trainer.architecture_of(trainer.configuration_manager)
+    rows = load_partially(network, checkpoint, path, architecture, heads)
+    random = [row.name for row in rows if row.fate == RANDOM and (heads or not row.of_head)]
+    trainer.my_init_kwargs[ORIGIN_KEY] = {"path": path, "random": random} | ({"heads": True} if heads else {})
     trainer.print_to_log_file(f"Pre-trained weights from {path}\n{format_rows(rows)}")
+    return checkpoint
+
+
+def labels_of(dataset_json: dict[str, Any]) -> dict[str, Any]:
+    """What gives the outputs of a network their meaning."""
+    return {key: dataset_json[key] for key in ("labels", "regions_class_order") if key in dataset_json}
 
 
 def given_checkpoint(plans: dict[str, Any]) -> str | None:

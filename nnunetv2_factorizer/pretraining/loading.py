@@ -63,12 +63,12 @@ class Row:
 
     @property
     def of_head(self) -> bool:
-        """Whether it belongs to a layer that gives the logits, which is always random."""
+        """Whether it belongs to a layer that gives the logits."""
         return HEADS in self.name
 
 
 def load_partially(
-    network: nn.Module, checkpoint: dict[str, Any], path: str, architecture: dict[str, Any]
+    network: nn.Module, checkpoint: dict[str, Any], path: str, architecture: dict[str, Any], heads: bool = False
 ) -> list[Row]:
     """Loads what fits, says what became of each tensor; where it raises, the network is as before.
 
@@ -79,6 +79,7 @@ def load_partially(
         checkpoint: as `models.checkpoint.read_checkpoint` gives it.
         path: of the file, for messages.
         architecture: class and arguments of the network, as in a configuration of the plans.
+        heads: whether they mean the same in both, and are loaded, too; otherwise they stay as they are.
 
     Raises:
         UserError: it is of another family or variant, or too little of it fits.
@@ -92,7 +93,10 @@ def load_partially(
     rows, values = [], []
     for names, tensor in _tensors(network):
         there_as = next((name for name in names if name in weights), names[0])
-        value, fate, reason = _value(there_as, tensor, weights, source, network)
+        if HEADS in names[0] and not heads:
+            value, fate, reason = None, RANDOM, "a head"
+        else:
+            value, fate, reason = _value(there_as, tensor, weights, source, network)
         rows.append(Row(names[0], fate, reason, tensor.numel() if isinstance(tensor, nn.Parameter) else 0))
         values.append((tensor, value))
     _check_enough(rows, f"{path} ({made_by(checkpoint)})")
@@ -138,8 +142,6 @@ def _value(
     name: str, tensor: Tensor, weights: Mapping[str, Tensor], source: nn.Module | None, network: nn.Module
 ) -> tuple[Tensor | None, str, str]:
     """What to copy into a tensor, its fate and the reason."""
-    if HEADS in name:
-        return None, RANDOM, "a head"
     if name not in weights:
         return None, RANDOM, "not in the file"
     weight = weights[name]

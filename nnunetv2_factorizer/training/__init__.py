@@ -4,7 +4,7 @@ from nnunetv2_factorizer.training.family_trainer import FactorizerTrainer, Famil
 from nnunetv2_factorizer.training.guard import Guard
 from nnunetv2_factorizer.training.layer_updates import LayerUpdateMonitor
 from nnunetv2_factorizer.training.recipe import Recipe
-from nnunetv2_factorizer.training.recipes import AvaGradRecipe, MuonRecipe, PaperRecipe, StockRecipe
+from nnunetv2_factorizer.training.recipes import AvaGradRecipe, MuonRecipe, PaperRecipe, SGDRecipe, StockRecipe
 
 __all__ = [
     "AvaGradRecipe",
@@ -15,5 +15,6 @@ __all__ = [
     "MuonRecipe",
     "PaperRecipe",
     "Recipe",
+    "SGDRecipe",
     "StockRecipe",
 ]

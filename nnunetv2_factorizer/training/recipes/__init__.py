@@ -4,6 +4,7 @@ from nnunetv2_factorizer.training.attributes import ClassAttributes
 from nnunetv2_factorizer.training.recipes.avagrad import AvaGradRecipe
 from nnunetv2_factorizer.training.recipes.muon import MuonRecipe
 from nnunetv2_factorizer.training.recipes.paper import PaperRecipe
+from nnunetv2_factorizer.training.recipes.sgd import SGDRecipe
 from nnunetv2_factorizer.training.recipes.stock import StockRecipe
 
 RECIPES: dict[str, type[ClassAttributes]] = {
@@ -11,6 +12,7 @@ RECIPES: dict[str, type[ClassAttributes]] = {
     "muon": MuonRecipe,
     "avagrad": AvaGradRecipe,
     "stock": StockRecipe,
+    "sgd": SGDRecipe,
 }
 
-__all__ = ["RECIPES", "AvaGradRecipe", "MuonRecipe", "PaperRecipe", "StockRecipe"]
+__all__ = ["RECIPES", "AvaGradRecipe", "MuonRecipe", "PaperRecipe", "SGDRecipe", "StockRecipe"]

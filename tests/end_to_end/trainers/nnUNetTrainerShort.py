@@ -8,6 +8,9 @@ import numpy as np
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+from nnunetv2_factorizer.adaptation.methods import MMTL
+from nnunetv2_factorizer.adaptation.trainer import Adapting
+from nnunetv2_factorizer.families import FACTORIZER
 from nnunetv2_factorizer.trainers.nnUNetTrainer_PretrainMAE import nnUNetTrainer_PretrainMAE
 from nnunetv2_factorizer.trainers.nnUNetTrainer_PretrainPOPAR import nnUNetTrainer_PretrainPOPAR
 from nnunetv2_factorizer.trainers.nnUNetTrainerConvFactorizer import nnUNetTrainerConvFactorizer
@@ -17,6 +20,7 @@ from nnunetv2_factorizer.trainers.nnUNetTrainerLocalFactorizer import nnUNetTrai
 from nnunetv2_factorizer.trainers.nnUNetTrainerMuon import nnUNetTrainerMuon
 from nnunetv2_factorizer.trainers.nnUNetTrainerSwinFactorizer import nnUNetTrainerSwinFactorizer
 from nnunetv2_factorizer.trainers.nnUNetTrainerSwinFactorizer_Finetune import nnUNetTrainerSwinFactorizer_Finetune
+from nnunetv2_factorizer.training import FactorizerTrainer
 
 
 class Short(nnUNetTrainer):
@@ -95,3 +99,8 @@ class nnUNetTrainerShort_PretrainPOPAR(Short, nnUNetTrainer_PretrainPOPAR): ...
 
 class nnUNetTrainerShortSwinFactorizer_Finetune(Short, nnUNetTrainerSwinFactorizer_Finetune):
     freeze = 1
+
+
+class nnUNetTrainerShortSwinFactorizer_AdaptMMTL(Short, Adapting, FactorizerTrainer):
+    method = MMTL
+    choices = FACTORIZER.variants["Swin"]
