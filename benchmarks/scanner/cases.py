@@ -8,6 +8,7 @@ from statistics import mean
 from typing import Any
 
 import numpy as np
+import SimpleITK
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
@@ -41,6 +42,14 @@ def read_scanned(case: str, scanner: str, strength: float | None = None) -> tupl
     """The image `(C, *S)` as the scanner makes it, and nnU-Net's properties of it."""
     image, properties = READER.read_images(files()[case]["images"])
     return scanned(image, properties["spacing"], scanner, case, strength), properties
+
+
+def write_scanned(path: Path, case: str, scanner: str) -> None:
+    """The image as the scanner makes it, in the geometry of the one that was read."""
+    image, _ = read_scanned(case, scanner)
+    written = SimpleITK.GetImageFromArray(image[0])
+    written.CopyInformation(SimpleITK.ReadImage(files()[case]["images"][0]))
+    SimpleITK.WriteImage(written, str(path))
 
 
 def dice_of_cases(
