@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerDA5 import nnUNetTrainerDA5
 from torch import nn
 
 from benchmarks.learning.candidates import CANDIDATES, Candidate
@@ -62,6 +63,7 @@ METHODS = {
     "nnU-Net + AdamW": Method(lambda: unet(TunedAdamW)),
     "nnU-Net + AvaGrad": Method(lambda: unet(AvaGradRecipe)),
     "nnU-Net + SGD 0.1": Method(lambda: unet(StockRecipe, initial_lr=0.1)),
+    "nnU-Net DA5 + Muon": Method(lambda: type("nnUNetTrainerUNet", (MuonRecipe, nnUNetTrainerDA5), {})),
     "ResEnc-M": Method(lambda: nnUNetTrainer, "nnUNetPlannerResEncM"),
     "ResEnc-M + Muon": Method(lambda: unet(MuonRecipe), "nnUNetPlannerResEncM"),
     "Conv + AdamW": Method(lambda: factorizer("Conv", PaperRecipe)),

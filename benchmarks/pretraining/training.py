@@ -37,7 +37,7 @@ class _Hybrid(FamilyTrainer, MuonRecipe):
     choices: ClassVar[Mapping[str, Any]] = FACTORIZER.variants["Hybrid"]
 
 
-class _FewLabels(ClassAttributes):
+class FewLabels(ClassAttributes):
     """Trains on some of the fold's training cases, drawn for each selection; validates on all of its others."""
 
     cases = 0
@@ -71,7 +71,7 @@ def run(arm: str, cases: int, selection: int, iterations: int, pretraining_itera
         **{"num_epochs": iterations // ITERATIONS_PER_EPOCH, "cases": cases, "selection": selection},
         **({"lr_share": chosen.lr_share} if checkpoint else {}),
     }
-    bases = (Measured, _FewLabels, *((Finetuning,) if checkpoint else ()), _Hybrid)
+    bases = (Measured, FewLabels, *((Finetuning,) if checkpoint else ()), _Hybrid)
     _start_from(checkpoint)
     dataset, plans_name = prepare(TARGET)
     trainer = instantiate(type(name, bases, attributes), dataset, plans_name, TARGET.configuration, FOLD, selection)

@@ -7,7 +7,7 @@ import pytest
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from benchmarks.pretraining.results import plot, print_table
-from benchmarks.pretraining.training import _FewLabels
+from benchmarks.pretraining.training import FewLabels
 
 
 def write(out: Path, arm: str, selection: int, dice: float, *of_cases: float, cases: int = 2) -> None:
@@ -42,7 +42,7 @@ def test_a_selection_is_some_of_the_training_cases_and_all_of_validation(monkeyp
     monkeypatch.setattr(nnUNetTrainer, "do_split", lambda _: (training, validation))
     chosen = []
     for selection in (0, 0, 1):
-        trainer = object.__new__(type("Trainer", (_FewLabels,), {"cases": 5, "selection": selection}))
+        trainer = object.__new__(type("Trainer", (FewLabels,), {"cases": 5, "selection": selection}))
         few, all_of_validation = trainer.do_split()
         assert all_of_validation == validation
         assert len(set(few)) == 5

@@ -1,0 +1,121 @@
+"""A model of scanner A, adapted with a few labelled cases of scanner B: Dice on both scanners after that."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
+
+from benchmarks.learning.data import prepare
+from benchmarks.learning.training import ITERATIONS_PER_EPOCH, Measured, go_on, instantiate
+from benchmarks.measure import device, machine
+from benchmarks.pretraining.training import FewLabels
+from benchmarks.scanner.cases import dice_of_cases, files, split, write_scanned
+from benchmarks.scanner.models import FOLD, SOURCE, published
+from nnunetv2_factorizer.adaptation.methods import METHODS
+from nnunetv2_factorizer.adaptation.trainer import Adapting
+from nnunetv2_factorizer.case_metadata import FILE
+from nnunetv2_factorizer.pretraining.finetuning import VARIABLE
+from nnunetv2_factorizer.training import MuonRecipe
+
+DATASETS = {"B1": "Dataset981_ScannerB1", "B2": "Dataset982_ScannerB2", "B3": "Dataset983_ScannerB3"}
+EVERY = 2
+"""Of the validation cases of the fold, so many are predicted by each adapted model: each second one."""
+
+
+def adapt(method: str, scanner: str, cases: int, seed: int, iterations: int, source_iterations: int) -> dict[str, Any]:
+    """Adapts nnU-Net's U-Net, learned on A with Muon, and segments validation cases of both scanners.
+
+    Args:
+        method: one of `METHODS`.
+        scanner: B1, B2 or B3.
+        cases: labelled ones of it.
+        seed: which cases, and all that is drawn.
+        iterations: of the adaptation.
+        source_iterations: that A was learned in.
+    """
+    plans_name = prepare_scanner(scanner)
+    source = published("nnU-Net + Muon", source_iterations)
+    os.environ[VARIABLE] = str(source / f"fold_{FOLD}" / "checkpoint_final.pth")
+    name = f"Adapt{method}_{cases}cases{seed}_{iterations}"
+    attributes = {
+        **{"method": METHODS[method], "num_epochs": iterations // ITERATIONS_PER_EPOCH, "seed": seed},
+        **{"cases": cases, "selection": seed},
+    }
+    trainer_class = type(name, (Measured, FewLabels, Adapting, MuonRecipe), attributes)
+    trainer = instantiate(trainer_class, DATASETS[scanner], plans_name, SOURCE.configuration, FOLD, seed)
+    final = Path(trainer.output_folder) / "checkpoint_final.pth"
+    if final.is_file():  # interrupted in the validation
+        trainer.load_checkpoint(str(final))
+    else:
+        go_on(trainer)
+    trainer.set_deep_supervision_enabled(False)
+    model = nnUNetPredictor(use_mirroring=False, device=device(), allow_tqdm=False, perform_everything_on_device=False)
+    model.manual_initialization(
+        trainer.network, trainer.plans_manager, trainer.configuration_manager, [trainer.network.state_dict()],
+        trainer.dataset_json, trainer.__class__.__name__, None,
+    )  # fmt: skip
+    chosen = split("val")[::EVERY]
+    dice = {each: dice_of_cases(model, chosen, each) for each in ("A", scanner)}
+    return {
+        **{"method": method, "scanner": scanner, "cases": cases, "seed": seed, "iterations": iterations},
+        **{"source_iterations": source_iterations, "validated": chosen, "machine": machine()},
+        **{"source_dice": round(mean(dice["A"]), 5), "target_dice": round(mean(dice[scanner]), 5)},
+        **{"source_dice_of_cases": dice["A"], "target_dice_of_cases": dice[scanner]},
+        "seconds": trainer.curve[-1]["seconds"],
+    }
+
+
+def prepare_scanner(scanner: str) -> str:
+    """The data set of a scanner B, with the plans of A; gives their name. By the commands of docs/new_scanner.md."""
+    source, plans_name = prepare(SOURCE)
+    name = DATASETS[scanner]
+    raw, preprocessed = Path(nnUNet_raw) / name, Path(nnUNet_preprocessed) / name
+    if not (raw / "dataset.json").is_file():  # which is written last
+        for folder in ("imagesTr", "labelsTr"):
+            (raw / folder).mkdir(parents=True, exist_ok=True)
+        for case, of_case in files().items():
+            write_scanned(raw / "imagesTr" / f"{case}_0000.nii.gz", case, scanner)
+            shutil.copy(of_case["label"], raw / "labelsTr")
+        sites = {case: {"site": scanner} for case in files()}
+        (raw / FILE).write_text(json.dumps(sites), encoding="utf-8")
+        shutil.copy(Path(nnUNet_raw) / source / "dataset.json", raw)
+    done = len(list((preprocessed / f"nnUNetPlans_{SOURCE.configuration}").glob("*.pkl")))
+    if done < len(files()):
+        _nnunet("plan_and_preprocess", "-d", name[7:10], "--no_pp", "-npfp", "1")
+        _nnunet("move_plans_between_datasets", "-s", "4", "-t", name[7:10], "-sp", plans_name, "-tp", plans_name)
+        _nnunet(
+            "preprocess", "-d", name[7:10], "-plans_name", plans_name, "-c", SOURCE.configuration, "-np", "1"
+        )  # fmt: skip
+        shutil.copy(Path(nnUNet_preprocessed) / source / "splits_final.json", preprocessed)
+    return plans_name
+
+
+def _nnunet(command: str, *arguments: str) -> None:
+    program = str(Path(sys.executable).parent / f"nnUNetv2_{command}")
+    subprocess.run([program, *arguments], check=True, env=os.environ | {"nnUNet_n_proc_DA": "1"})  # planning needs one
+
+
+def print_adapted(out: Path) -> None:
+    """A table a scanner: Dice on it and on A for each method and number of labelled cases, mean and range of seeds."""
+    runs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(out.glob("*.json"))]
+    for scanner in DATASETS:
+        of_scanner = [run for run in runs if run["scanner"] == scanner]
+        numbers = sorted({run["cases"] for run in of_scanner})
+        columns = " | ".join(f"{number} labelled: {scanner}, A" for number in numbers)
+        print(f"\n| {scanner} | {columns} |\n| --- |" + " --- |" * len(numbers))
+        for method in METHODS:
+            cells = [[run for run in of_scanner if (run["method"], run["cases"]) == (method, n)] for n in numbers]
+            texts = [f"{_range(cell, 'target_dice')}, {_range(cell, 'source_dice')}" if cell else "" for cell in cells]
+            print(f"| {method} | {' | '.join(texts)} |")
+
+
+def _range(runs: list[dict[str, Any]], key: str) -> str:
+    values = [run[key] for run in runs]
+    return f"{mean(values):.3f}" + (f" ({min(values):.3f} to {max(values):.3f})" if len(values) > 1 else "")
