@@ -3,12 +3,13 @@
     python -m benchmarks.scanner calibrate [--method NAME] [--strength 0.5 1 1.5]
     python -m benchmarks.scanner loss --method NAME ...
     python -m benchmarks.scanner notice --method NAME ...
+    python -m benchmarks.scanner style -o OUT [--method NAME]
     python -m benchmarks.scanner adapt -o OUT [--adaptation NAME ...] [--scanner B2] [--cases 1 4 8] [--seed 0 1 2]
     python -m benchmarks.scanner adapted -o OUT
 
 For models of scanner A that `python -m benchmarks.learning run` has trained on fold 0 of the hippocampus data, in 250
 iterations if not said otherwise. The environment variables of nnU-Net must be set. Validation cases are predicted
-without mirroring. `adapt` writes a JSON file a run, leaves out what OUT holds and resumes what was interrupted;
+without mirroring. `style` leaves out what OUT holds. `adapt` writes a JSON file a run, leaves out what OUT holds and resumes what was interrupted;
 `adapted` prints its tables.
 """
 
@@ -26,17 +27,18 @@ from benchmarks.scanner.adapt import adapt, prepare_scanner, print_adapted
 from benchmarks.scanner.loss import print_calibration, print_loss
 from benchmarks.scanner.notice import print_notice
 from benchmarks.scanner.scanners import SCANNERS
+from benchmarks.scanner.style import predict_styles, print_styles
 from nnunetv2_factorizer.adaptation.methods import METHODS as ADAPTATIONS
 from nnunetv2_factorizer.models.atomic import replacing
 
-ACTIONS = ("calibrate", "loss", "notice", "adapt", "adapt-one", "adapted")
+ACTIONS = ("calibrate", "loss", "notice", "style", "adapt", "adapt-one", "adapted")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("action", choices=ACTIONS)
-    add("-o", type=Path, help="folder of the results of adapt")
+    add("-o", type=Path, help="folder of the results of style or adapt")
     add("--method", nargs="+", choices=METHODS, default=["nnU-Net + Muon"], help="how A was learned")
     add("--iterations", type=int, default=250, help="that A was learned in, default: 250")
     add("--strength", nargs="+", type=float, default=[0.25, 0.5, 0.8, 1.15, 1.5], help="of scanners, to calibrate")
@@ -47,7 +49,7 @@ def main() -> None:
     add("--adapt-iterations", type=int, default=50, help="default: 50")
     add("--jobs", type=int, default=2, help="adaptations at once, default: 2")
     args = parser.parse_args()
-    if args.action.startswith("adapt") and args.o is None:
+    if args.action.startswith(("adapt", "style")) and args.o is None:
         parser.error(f"{args.action} needs -o")
     if args.adapt_iterations % ITERATIONS_PER_EPOCH:
         parser.error(f"--adapt-iterations must be a multiple of {ITERATIONS_PER_EPOCH}")
@@ -58,6 +60,9 @@ def main() -> None:
     elif args.action == "notice":
         for method in args.method:
             print_notice(method, args.iterations)
+    elif args.action == "style":
+        predict_styles(args.method[0], args.iterations, args.o)
+        print_styles(args.o)
     elif args.action == "adapt":
         _adapt_all(args)
     elif args.action == "adapt-one":
