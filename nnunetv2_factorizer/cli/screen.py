@@ -60,6 +60,8 @@ def _fit(args: argparse.Namespace) -> None:
         print(f"{entry.cases} training cases" + ("" if args.by is None else f" with {args.by} {entry.value}"))
     print(f"Wrote {path}. {len(statistics.held_out)} held-out cases say what distances are usual.")
     command = ["nnUNetv2_factorizer_screen", "run", "-i", "IMAGES", "-o", "OUT", "-m", str(folder), "-f", args.f]
+    if args.chk != args.parser.get_default("chk"):
+        command += ["-chk", args.chk]
     print(f"Next: {shlex.join(command)}")
 
 

@@ -41,8 +41,10 @@ def find_cases(folder: Path, file_ending: str) -> list[Case]:
     """The cases in a folder of nnU-Net's naming, `CASE_0000.nii.gz` and so on.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or no such folder.
     """
+    if not folder.is_dir():
+        raise UserError(f"{folder} is no folder.", "Give the folder of the images with -i.")
     images = create_lists_from_splitted_dataset_folder(str(folder), file_ending, num_processes=1)
     if not images:
         raise UserError(

@@ -15,6 +15,7 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.inference.sliding_window_prediction import compute_steps_for_sliding_window
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.backends import cudnn
 
 from nnunetv2_factorizer.inference.tiles import uncompiled
 
@@ -49,7 +50,8 @@ def early_features(predictor: nnUNetPredictor, data: Tensor) -> NDArray[np.float
     sums = _Sums()
     handles = [m.register_forward_hook(sums.see) for m in network.modules() if isinstance(m, _CONVOLUTIONS)]
     try:
-        with torch.inference_mode():
+        # Full precision, so that statistics made on a GPU hold for images on a CPU.
+        with torch.inference_mode(), cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
             for window, counted in _windows(padded.shape[1:], inside, patch):
                 sums.start(counted, patch)
                 with suppress(_SeenEnough):
@@ -61,7 +63,7 @@ def early_features(predictor: nnUNetPredictor, data: Tensor) -> NDArray[np.float
 
 
 class _Sums:
-    """Counts positions and adds up values and squares of each channel; `see` is a forward hook of convolutions."""
+    """Counts positions, and adds up values and squares of each channel; `see` is a forward hook of convolutions."""
 
     def __init__(self) -> None:
         self._totals: list[Tensor] = []
@@ -74,8 +76,9 @@ class _Sums:
             slice(low * size // voxels, -(-high * size // voxels))
             for (low, high), size, voxels in zip(self._counted, output.shape[2:], self._patch, strict=True)
         ]
-        x = output[0][(slice(None), *region)].flatten(1).double()
-        total = torch.stack([torch.full_like(x[:, 0], x.shape[1]), x.sum(1), x.square().sum(1)]).cpu()
+        x = output[0][(slice(None), *region)]
+        variance, mean = (y.cpu().double() for y in torch.var_mean(x.float(), list(range(1, x.ndim)), correction=0))
+        total = x[0].numel() * torch.stack([torch.ones_like(mean), mean, variance + mean.square()])
         if self._seen == len(self._totals):
             self._totals.append(torch.zeros_like(total))
         self._totals[self._seen] += total

@@ -117,6 +117,7 @@ def test_what_run_cannot_use(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
         "-chk", "checkpoint_best.pth"
     )
     assert "holds no images with the names that nnU-Net asks for" in message("-i", str(folder / "results"))
+    assert "nowhere is no folder.\nGive the folder of the images with -i." in message("-i", str(folder / "nowhere"))
     for threshold in ("0", "nan", "inf"):
         assert message("--threshold", threshold) == "2"
     (folder / "images" / f"other_0001{ENDING}").unlink()
