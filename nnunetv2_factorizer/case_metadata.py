@@ -5,11 +5,13 @@ One file, `case_metadata.json`, beside `dataset.json`:
     {"case_001": {"site": "A", "stage": 1}, "case_002": {"site": "B", "stage": 2}}
 """
 
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
 from nnunetv2_factorizer.errors import UserError
+from nnunetv2_factorizer.models.folders import nnunet_folder
 from nnunetv2_factorizer.models.json_files import read_json
 
 FILE = "case_metadata.json"
@@ -17,6 +19,18 @@ EXAMPLE = '{"case_001": {"site": "A"}, "case_002": {"site": "B"}}'
 
 Value = str | int | float
 """Of a column."""
+
+
+def metadata_folder(dataset: str) -> Path:
+    """The folder of a data set that has the file: the preprocessed one, else the raw one, which need not be there.
+
+    Raises:
+        UserError: `nnUNet_preprocessed` is not set.
+    """
+    preprocessed = nnunet_folder("nnUNet_preprocessed") / dataset
+    if (preprocessed / FILE).is_file() or "nnUNet_raw" not in os.environ:
+        return preprocessed
+    return nnunet_folder("nnUNet_raw") / dataset
 
 
 def read_column(dataset: Path, column: str, cases: Sequence[str]) -> dict[str, Value]:

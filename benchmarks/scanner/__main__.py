@@ -9,8 +9,8 @@
 
 For models of scanner A that `python -m benchmarks.learning run` has trained on fold 0 of the hippocampus data, in 250
 iterations if not said otherwise. The environment variables of nnU-Net must be set. Validation cases are predicted
-without mirroring. `style` leaves out what OUT holds. `adapt` writes a JSON file a run, leaves out what OUT holds and resumes what was interrupted;
-`adapted` prints its tables.
+without mirroring. `style` and `adapt` leave out what OUT holds; `adapt` writes a JSON file a run and resumes what was
+interrupted, `adapted` prints its tables.
 """
 
 import argparse

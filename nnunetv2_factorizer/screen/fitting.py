@@ -1,24 +1,20 @@
 """From the preprocessed training cases of a fold to its statistics."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
-from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 from numpy.typing import NDArray
 
-from nnunetv2_factorizer.case_metadata import FILE as METADATA
-from nnunetv2_factorizer.case_metadata import Value, group_cases
+from nnunetv2_factorizer.case_metadata import Value, group_cases, metadata_folder
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.inference.cases import map_cases
 from nnunetv2_factorizer.inference.load_image import require_image_alone
-from nnunetv2_factorizer.models.folders import nnunet_folder, require_checkpoint
+from nnunetv2_factorizer.inference.preprocessed_cases import FoldCases, fold_cases
+from nnunetv2_factorizer.models.folders import require_checkpoint
 from nnunetv2_factorizer.models.identity import sha256
-from nnunetv2_factorizer.models.json_files import read_json
 from nnunetv2_factorizer.screen.descriptors import Typical, channel_names, describe
 from nnunetv2_factorizer.screen.features import early_features
 from nnunetv2_factorizer.screen.statistics import Entry, Statistics
@@ -31,14 +27,6 @@ PARTS = 5
 
 QUANTILE = 0.95
 """Share of the held-out cases that are not called shifted."""
-
-
-@dataclass(frozen=True)
-class FoldCases:
-    """Names of the cases of a fold; of the fold `all`, every case is a training case."""
-
-    train: list[str]
-    validation: list[str]
 
 
 def fit_statistics(
@@ -68,10 +56,10 @@ def fit_statistics(
     """
     require_image_alone(predictor)
     dataset = predictor.plans_manager.dataset_name
-    cases = fold_cases(predictor, fold)
+    cases = fold_cases(dataset, predictor.configuration_manager, fold, "the screen")
     groups: dict[Value | None, list[str]] = {None: cases.train}
     if column is not None:
-        groups = dict(group_cases(_metadata_folder(dataset), column, cases.train).items())
+        groups = dict(group_cases(metadata_folder(dataset), column, cases.train).items())
     for value, names in groups.items():
         if len(names) < FEWEST:
             where = f"fold {fold}" if value is None else f"fold {fold} with {column} {value!r}"
@@ -81,7 +69,7 @@ def fit_statistics(
                 + ("" if value is None else " Leave out --by, or give small groups one value."),
             )
     names = [*cases.train, *cases.validation]
-    measured = list(map_cases(partial(_measure, predictor), names, show_progress=show_progress))
+    measured = list(map_cases(partial(_measure, predictor, cases), names, show_progress=show_progress))
     features = {name: z for name, (z, _) in zip(names, measured, strict=True)}
     descriptors = [found for _, found in measured[: len(cases.train)]]
     entries = _entries(features, groups)
@@ -105,47 +93,9 @@ def fit_statistics(
     )
 
 
-def fold_cases(predictor: nnUNetPredictor, fold: str) -> FoldCases:
-    """The preprocessed cases of a fold, by `splits_final.json`.
-
-    Raises:
-        UserError: the preprocessed data, the splits or a case are missing, or there is no such fold.
-    """
-    base = nnunet_folder("nnUNet_preprocessed") / predictor.plans_manager.dataset_name
-    data = base / predictor.configuration_manager.data_identifier
-    remedy = "Set nnUNet_preprocessed to the folder that the model was trained from, or preprocess the data set again."
-    splits = base / "splits_final.json"
-    for path in (data, *(() if fold == "all" else (splits,))):
-        if not path.exists():
-            raise UserError(f"{path} does not exist.", remedy)
-    there = sorted(infer_dataset_class(str(data)).get_identifiers(str(data)))
-    if fold == "all":
-        return FoldCases(there, [])
-    folds = read_json(splits)
-    if not fold.isdigit() or int(fold) >= len(folds):
-        raise UserError(f"{splits} has {len(folds)} folds, and no fold {fold}.", "Give another fold with -f.")
-    train, validation = (sorted(folds[int(fold)][part]) for part in ("train", "val"))
-    if missing := sorted({*train, *validation} - set(there)):
-        raise UserError(f"{len(missing)} cases of fold {fold}, such as {missing[0]}, are not in {data}.", remedy)
-    return FoldCases(train, validation)
-
-
-def _metadata_folder(dataset: str) -> Path:
-    """Where `case_metadata.json` is: beside the raw data, or else beside the preprocessed."""
-    try:
-        raw = nnunet_folder("nnUNet_raw") / dataset
-    except UserError:
-        return nnunet_folder("nnUNet_preprocessed") / dataset
-    preprocessed = nnunet_folder("nnUNet_preprocessed") / dataset
-    return preprocessed if (preprocessed / METADATA).is_file() and not (raw / METADATA).is_file() else raw
-
-
-def _measure(predictor: nnUNetPredictor, name: str) -> tuple[NDArray[np.float64], dict[str, float]]:
+def _measure(predictor: nnUNetPredictor, cases: FoldCases, name: str) -> tuple[NDArray[np.float64], dict[str, float]]:
     """Features and descriptors of a case; training and prediction preprocess images in the same way."""
-    base = nnunet_folder("nnUNet_preprocessed") / predictor.plans_manager.dataset_name
-    folder = str(base / predictor.configuration_manager.data_identifier)
-    array, *_ = infer_dataset_class(folder)(folder, [name]).load_case(name)
-    data = torch.from_numpy(np.ascontiguousarray(array[:], np.float32))
+    data = cases.image(name)
     return early_features(predictor, data), describe(predictor, data)
 
 

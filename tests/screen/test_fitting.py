@@ -115,18 +115,24 @@ def test_one_case_only(predictor: nnUNetPredictor, preprocessed: Path, tmp_path:
 def test_what_is_missing(
     predictor: nnUNetPredictor, preprocessed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(UserError, match=r"has 1 folds, and no fold 3\.\nGive another fold with -f"):
+    with pytest.raises(UserError, match=r"has 1 folds, and no fold 3\.\nBring back the splits"):
         fit(predictor, tmp_path, "3")
     data = preprocessed / "nnUNetPlans_3d_fullres"
     for path in data.glob("case_05*"):
         path.unlink()
-    with pytest.raises(UserError, match=r"^1 cases of fold 0, such as case_05, are not in .*\nSet nnUNet_preproc"):
+    with pytest.raises(
+        UserError, match=r"^1 of \d+ cases of fold 0, such as case_05, are not in .*\nSet nnUNet_preproc"
+    ):
         fit(predictor, tmp_path)
     (preprocessed / "splits_final.json").unlink()
-    with pytest.raises(UserError, match=r"splits_final\.json does not exist\.\nSet nnUNet_preprocessed"):
+    with pytest.raises(
+        UserError, match=r"splits_final\.json does not exist, but the screen needs .*\nSet nnUNet_preprocessed"
+    ):
         fit(predictor, tmp_path)
     data.rename(tmp_path / "elsewhere")
-    with pytest.raises(UserError, match=r"nnUNetPlans_3d_fullres does not exist\.\nSet nnUNet_preprocessed"):
+    with pytest.raises(
+        UserError, match=r"nnUNetPlans_3d_fullres does not exist, but the screen needs .*\nSet nnUNet_preprocessed"
+    ):
         fit(predictor, tmp_path)
     monkeypatch.delenv("nnUNet_preprocessed")
     with pytest.raises(UserError, match=r"^nnUNet_preprocessed is not set"):

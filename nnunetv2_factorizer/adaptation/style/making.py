@@ -4,15 +4,14 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from nnunetv2.training.dataloading.nnunet_dataset import nnUNetBaseDataset
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_factorizer.adaptation.style.bank import FILE, KEPT_CYCLES, Bank, Style, typical_cycle
 from nnunetv2_factorizer.adaptation.style.frequencies import one_cycle
 from nnunetv2_factorizer.adaptation.style.preprocessing import Preprocessing
-from nnunetv2_factorizer.adaptation.style.training_images import image_size, load_image, training_images
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.inference.cases import map_cases
+from nnunetv2_factorizer.inference.preprocessed_cases import FoldCases, fold_cases
 from nnunetv2_factorizer.models.checkpoint import read_checkpoint
 from nnunetv2_factorizer.models.folders import require_checkpoint
 from nnunetv2_factorizer.models.identity import sha256
@@ -42,12 +41,12 @@ def make_bank(
     configuration_name = read_checkpoint(str(checkpoint_path))["init_args"]["configuration"]
     configuration = plans.get_configuration(configuration_name)
     preprocessing = Preprocessing.of(configuration, dataset_json)
-    dataset = training_images(plans.dataset_name, configuration, fold, "a style bank")
+    cases = fold_cases(plans.dataset_name, configuration, fold, "a style bank")
     if radius is None:
-        sizes = [image_size(dataset, name) for name in dataset.identifiers]
+        sizes = [cases.size(name) for name in cases.train]
         radius = KEPT_CYCLES * typical_cycle(np.stack([one_cycle(size, preprocessing.spacing) for size in sizes]))
-    work = partial(_style, dataset, preprocessing, radius)
-    styles = list(map_cases(work, dataset.identifiers, show_progress=show_progress))
+    work = partial(_style, cases, preprocessing, radius)
+    styles = list(map_cases(work, cases.train, show_progress=show_progress))
     bank = Bank(
         plans.plans_name, configuration.data_identifier, sha256(checkpoint_path), preprocessing, radius, styles
     )  # fmt: skip
@@ -55,8 +54,8 @@ def make_bank(
     return path, bank
 
 
-def _style(dataset: nnUNetBaseDataset, preprocessing: Preprocessing, radius: float, name: str) -> Style:
-    image = load_image(dataset, name)
+def _style(cases: FoldCases, preprocessing: Preprocessing, radius: float, name: str) -> Style:
+    image = cases.image(name)
     if len(image) != len(preprocessing.channels):
         raise UserError(
             f"the preprocessed training image {name} has {len(image)} channels, the model "

@@ -9,7 +9,6 @@ import math
 
 import numpy as np
 import torch
-from nnunetv2.training.dataloading.nnunet_dataset import nnUNetBaseDataset
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from numpy.typing import NDArray
 from torch import Tensor
@@ -17,9 +16,9 @@ from torch.nn import functional
 
 from nnunetv2_factorizer.adaptation.style.bank import Bank
 from nnunetv2_factorizer.adaptation.style.frequencies import one_cycle
-from nnunetv2_factorizer.adaptation.style.training_images import image_size, load_image, training_images
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.inference.cases import map_cases
+from nnunetv2_factorizer.inference.preprocessed_cases import fold_cases
 from nnunetv2_factorizer.installation import install_extra
 
 SIDE = 128
@@ -55,19 +54,15 @@ def training_slices(
     Raises:
         UserError: the preprocessed images are not there, or are not those that the bank was made of.
     """
-    dataset = training_images(dataset_name, configuration, fold, "--donors_by srsim")
-    steps = [one_cycle(image_size(dataset, name), bank.preprocessing.spacing) for name in dataset.identifiers]
+    cases = fold_cases(dataset_name, configuration, fold, "--donors_by srsim")
+    steps = [one_cycle(cases.size(name), bank.preprocessing.spacing) for name in cases.train]
     if len(steps) != len(bank.styles) or not np.allclose(steps, [style.step for style in bank.styles]):
         raise UserError(
-            f"the {len(steps)} training images of fold {fold} in {dataset.source_folder} are not the "
+            f"the {len(steps)} training images of fold {fold} in {cases.data.source_folder} are not the "
             f"{len(bank.styles)} that the style bank was made of.",
             "Bring these back, or delete the bank and make it again, or choose donors by amplitude.",
         )
-    return list(map_cases(lambda name: _slice_of(dataset, name), dataset.identifiers, show_progress=show_progress))
-
-
-def _slice_of(dataset: nnUNetBaseDataset, name: str) -> Tensor:
-    return middle_slice(load_image(dataset, name))
+    return list(map_cases(lambda name: middle_slice(cases.image(name)), cases.train, show_progress=show_progress))
 
 
 def middle_slice(image: Tensor) -> Tensor:

@@ -83,9 +83,7 @@ def test_what_is_missing(model: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(UserError, match=r"has 1 folds, and no fold 3\.\nBring back the splits"):
         make(model, "3")
     (data_folder(tmp_path) / "a.b2nd").unlink()
-    with pytest.raises(
-        UserError, match=r"^1 of 2 training images of fold 0, such as a, are not in .*\nSet nnUNet_prep"
-    ):
+    with pytest.raises(UserError, match=r"^1 of \d cases of fold 0, such as a, are not in .*\nSet nnUNet_prep"):
         make(model)
     (tmp_path / "preprocessed" / DATASET / "splits_final.json").unlink()
     with pytest.raises(
@@ -125,7 +123,9 @@ def test_slices_for_srsim_are_of_the_images_of_the_bank(model: Path, tmp_path: P
     slices = training_slices(bank, DATASET, configuration, "0")
     for found, seed, name in zip(slices, (0, 1), "ab", strict=True):
         torch.testing.assert_close(found, middle_slice(image(seed, SIZES[name])))
-    (tmp_path / "preprocessed" / DATASET / "splits_final.json").write_text(json.dumps([{"train": ["b", "c"]}]))
+    (tmp_path / "preprocessed" / DATASET / "splits_final.json").write_text(
+        json.dumps([{"train": ["b", "c"], "val": ["a"]}])
+    )
     with pytest.raises(UserError, match=r"the 2 training images of fold 0 .* are not the 2 .* made of\.\nBring these"):
         training_slices(bank, DATASET, configuration, "0")
     (tmp_path / "preprocessed" / DATASET / "splits_final.json").unlink()
