@@ -106,7 +106,8 @@ def print_adapted(out: Path) -> None:
     """A table a scanner: Dice on it and on A for each method and number of labelled cases, mean and range of seeds."""
     runs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(out.glob("*.json"))]
     for scanner in DATASETS:
-        of_scanner = [run for run in runs if run["scanner"] == scanner]
+        if not (of_scanner := [run for run in runs if run["scanner"] == scanner]):
+            continue
         numbers = sorted({run["cases"] for run in of_scanner})
         columns = " | ".join(f"{number} labelled: {scanner}, A" for number in numbers)
         print(f"\n| {scanner} | {columns} |\n| --- |" + " --- |" * len(numbers))
