@@ -48,7 +48,7 @@ class Measured(ClassAttributes):
         dice = float(self.logger.get_value("mean_fg_dice", step=-1))
         curve = [point for point in self.curve if point["epoch"] < self.current_epoch]
         before = curve[-1]["seconds"] if curve else 0.0
-        iteration = (self.current_epoch + 1) * ITERATIONS_PER_EPOCH
+        iteration = (self.current_epoch + 1) * self.num_iterations_per_epoch
         point = {"epoch": self.current_epoch, "iteration": iteration, "seconds": round(before + self._seconds, 1)}
         with replacing(str(self._curve_file)) as unfinished:
             Path(unfinished).write_text(json.dumps([*curve, point | {"dice": round(dice, 4)}]), encoding="utf-8")

@@ -21,9 +21,8 @@ from pathlib import Path
 import torch
 
 from benchmarks.learning.methods import METHODS
-from benchmarks.learning.training import ITERATIONS_PER_EPOCH
 from benchmarks.processes import run_all
-from benchmarks.scanner.adapt import adapt, prepare_scanner, print_adapted
+from benchmarks.scanner.adapt import ITERATIONS_PER_EPOCH, adapt, prepare_scanner, print_adapted
 from benchmarks.scanner.loss import print_calibration, print_loss
 from benchmarks.scanner.notice import print_notice
 from benchmarks.scanner.scanners import SCANNERS

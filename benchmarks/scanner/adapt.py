@@ -13,7 +13,7 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
 
 from benchmarks.learning.data import prepare
-from benchmarks.learning.training import ITERATIONS_PER_EPOCH, Measured, go_on, instantiate
+from benchmarks.learning.training import Measured, go_on, instantiate
 from benchmarks.measure import device, machine
 from benchmarks.pretraining.training import FewLabels
 from benchmarks.scanner.cases import dice_of_cases, files, split, write_scanned
@@ -25,6 +25,10 @@ from nnunetv2_factorizer.pretraining.finetuning import VARIABLE
 from nnunetv2_factorizer.training import MuonRecipe
 
 DATASETS = {"B1": "Dataset981_ScannerB1", "B2": "Dataset982_ScannerB2", "B3": "Dataset983_ScannerB3"}
+ITERATIONS_PER_EPOCH = 10
+"""MMTL's share of target cases grows from epoch to epoch."""
+LR_SHARE = 1.0
+"""Of the recipe's learning rates, in place of a tenth: so short an adaptation would hardly move with that."""
 EVERY = 2
 """Of the validation cases of the fold, so many are predicted by each adapted model: each second one."""
 
@@ -45,8 +49,9 @@ def adapt(method: str, scanner: str, cases: int, seed: int, iterations: int, sou
     os.environ[VARIABLE] = str(source / f"fold_{FOLD}" / "checkpoint_final.pth")
     name = f"Adapt{method}_{cases}cases{seed}_{iterations}"
     attributes = {
-        **{"method": METHODS[method], "num_epochs": iterations // ITERATIONS_PER_EPOCH, "seed": seed},
-        **{"cases": cases, "selection": seed},
+        **{"method": METHODS[method], "seed": seed, "cases": cases, "selection": seed, "lr_share": LR_SHARE},
+        **{"num_epochs": iterations // ITERATIONS_PER_EPOCH, "num_iterations_per_epoch": ITERATIONS_PER_EPOCH},
+        **{"num_val_iterations_per_epoch": 1},
     }
     trainer_class = type(name, (Measured, FewLabels, Adapting, MuonRecipe), attributes)
     trainer = instantiate(trainer_class, DATASETS[scanner], plans_name, SOURCE.configuration, FOLD, seed)
