@@ -19,13 +19,14 @@ from torch.backends import cudnn
 
 from nnunetv2_factorizer.inference.tiles import uncompiled
 
-CONVOLUTIONS = 2
-"""So many of the first ones. The first alone is linear, and hardly sees a tone curve; later ones see less noise."""
+CONVOLUTIONS = 3
+"""So many of the first ones; in our networks and nnU-Net's the last of them comes after a non-linearity.
+
+What is linear in the image hardly sees a tone curve, and what is deeper sees less noise.
+"""
 
 SILENT = 1e-6
 """Standard deviation of a channel that is the same everywhere, but for rounding."""
-
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 Range = tuple[int, int]
 
@@ -48,7 +49,7 @@ def early_features(predictor: nnUNetPredictor, data: Tensor) -> NDArray[np.float
     padded, unpad = pad_nd_image(data, patch, "constant", {"value": 0}, True, None)
     inside = [(axis.start, axis.stop) for axis in unpad[1:]]
     sums = _Sums()
-    handles = [m.register_forward_hook(sums.see) for m in network.modules() if isinstance(m, _CONVOLUTIONS)]
+    handles = [m.register_forward_hook(sums.see) for m in network.modules() if _is_dense_convolution(m)]
     try:
         # Full precision, so that statistics made on a GPU hold for images on a CPU.
         with torch.inference_mode(), cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
@@ -60,6 +61,11 @@ def early_features(predictor: nnUNetPredictor, data: Tensor) -> NDArray[np.float
         for handle in handles:
             handle.remove()
     return sums.result()
+
+
+def _is_dense_convolution(module: nn.Module) -> bool:
+    """On a GPU, kernels of our own work in place of depthwise convolutions, whose hooks are then not called."""
+    return isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d) and module.groups == 1
 
 
 class _Sums:

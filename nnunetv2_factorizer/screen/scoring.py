@@ -49,14 +49,20 @@ def score_image(
         threshold: of the normalised distance.
 
     Raises:
-        UserError: the image has another number of channels.
+        UserError: the image has another number of channels, or the statistics are of other features.
     """
     if len(data) != statistics.channels:
         raise UserError(
             f"the image has {len(data)} channels, the training cases had {statistics.channels}.",
             f"Give images with {statistics.channels} channels, or another model.",
         )
-    distance, entry = statistics.nearest(early_features(predictor, data))
+    features = early_features(predictor, data)
+    if (number := len(statistics.entries[0].mean)) != len(features):
+        raise UserError(
+            f"the statistics are of {number} features, and there are {len(features)}: another version made them.",
+            "Make them again by `nnUNetv2_factorizer_screen fit`.",
+        )
+    distance, entry = statistics.nearest(features)
     found = describe(predictor, data)
     deviations = {name: typical.deviation(found[name]) for name, typical in statistics.descriptors.items()}
     return Score(distance, distance > threshold, entry.value, deviations)

@@ -20,7 +20,8 @@ def plain(outputs: list[Tensor]) -> Tensor:
 def test_one_window(network_name: str, dimensions: int) -> None:
     predictor = make_predictor(network_name, dimensions)
     data = torch.randn(2, 3 if dimensions == 2 else 24, 24, 24)
-    convolutions = [m for m in predictor.network.encoder.modules() if isinstance(m, nn.Conv2d | nn.Conv3d)]
+    modules = predictor.network.encoder.modules()
+    convolutions = [m for m in modules if isinstance(m, nn.Conv2d | nn.Conv3d) and m.groups == 1]
     seen: list[list[Tensor]] = []
     for module in convolutions:
         module.register_forward_hook(lambda module, inputs, output: seen[-1].append(output[0]))
@@ -28,7 +29,7 @@ def test_one_window(network_name: str, dimensions: int) -> None:
         for x in data.unbind(1) if dimensions == 2 else [data]:
             seen.append([])
             predictor.network(x[None])
-    expected = plain([torch.stack([slices[i] for slices in seen], 1) for i in range(2)])
+    expected = plain([torch.stack([slices[i] for slices in seen], 1) for i in range(3)])
     torch.testing.assert_close(torch.from_numpy(early_features(predictor, data)), expected, rtol=1e-5, atol=1e-6)
 
 
@@ -38,12 +39,12 @@ def test_each_voxel_of_the_image_counts_once(size: tuple[int, ...], dimensions: 
     """With convolutions that look at no neighbours, windows and padding make no difference."""
     predictor = make_predictor("PlainConvUNet", dimensions)
     convolution = nn.Conv2d if dimensions == 2 else nn.Conv3d
-    predictor.network = nn.Sequential(convolution(2, 3, 1), nn.LeakyReLU(), convolution(3, 5, 1))
+    layers = [convolution(2, 3, 1), nn.LeakyReLU(), convolution(3, 5, 1), nn.LeakyReLU(), convolution(5, 4, 1)]
+    predictor.network = nn.Sequential(*layers)
     data = torch.randn(2, *size)
     with torch.inference_mode():
         x = data.movedim(1, 0) if dimensions == 2 else data[None]
-        first = predictor.network[0](x)
-        outputs = [y.movedim(0, 1).flatten(1) for y in (first, predictor.network[2](predictor.network[1](first)))]
+        outputs = [predictor.network[: i + 1](x).movedim(0, 1).flatten(1) for i in (0, 2, 4)]
     features = torch.from_numpy(early_features(predictor, data))
     torch.testing.assert_close(features, plain(outputs), rtol=1e-5, atol=1e-6)
 

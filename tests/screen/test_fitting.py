@@ -1,5 +1,6 @@
 """From preprocessed cases to statistics and scores: what is held out, groups, and what is missing."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,9 @@ def test_scores(predictor: nnUNetPredictor, preprocessed: Path, tmp_path: Path) 
     assert score_image(predictor, as_tensor(noisy(image)), statistics) == unusual
     with pytest.raises(UserError, match=r"^the image has 1 channels, the training cases had 2\.\nGive"):
         score_image(predictor, as_tensor(image[:1]), statistics)
+    other = dataclasses.replace(statistics, entries=(Entry.of(np.random.default_rng(0).normal(size=(5, 3))),))
+    with pytest.raises(UserError, match=r"^the statistics are of 3 features, .*another version made them\.\nMake them"):
+        score_image(predictor, as_tensor(image), other)
 
 
 def test_fold_all(predictor: nnUNetPredictor, preprocessed: Path, tmp_path: Path) -> None:
