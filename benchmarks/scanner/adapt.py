@@ -27,8 +27,6 @@ from nnunetv2_factorizer.training import MuonRecipe
 DATASETS = {"B1": "Dataset981_ScannerB1", "B2": "Dataset982_ScannerB2", "B3": "Dataset983_ScannerB3"}
 ITERATIONS_PER_EPOCH = 10
 """MMTL's share of target cases grows from epoch to epoch."""
-LR_SHARE = 1.0
-"""Of the recipe's learning rates, in place of a tenth: so short an adaptation would hardly move with that."""
 EVERY = 2
 """Of the validation cases of the fold, so many are predicted by each adapted model: each second one."""
 
@@ -49,7 +47,7 @@ def adapt(method: str, scanner: str, cases: int, seed: int, iterations: int, sou
     os.environ[VARIABLE] = str(source / f"fold_{FOLD}" / "checkpoint_final.pth")
     name = f"Adapt{method}_{cases}cases{seed}_{iterations}"
     attributes = {
-        **{"method": METHODS[method], "seed": seed, "cases": cases, "selection": seed, "lr_share": LR_SHARE},
+        **{"method": METHODS[method], "seed": seed, "cases": cases, "selection": seed},
         **{"num_epochs": iterations // ITERATIONS_PER_EPOCH, "num_iterations_per_epoch": ITERATIONS_PER_EPOCH},
         **{"num_val_iterations_per_epoch": 1},
     }
