@@ -17,12 +17,13 @@ import argparse
 import json
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from benchmarks.learning.methods import METHODS
 from benchmarks.processes import run_all
-from benchmarks.scanner.adapt import ITERATIONS_PER_EPOCH, adapt, prepare_scanner, print_adapted
+from benchmarks.scanner.adapt import ITERATIONS_PER_EPOCH, NOTHING, adapt, not_adapted, prepare_scanner, print_adapted
 from benchmarks.scanner.loss import print_calibration, print_loss
 from benchmarks.scanner.notice import print_notice
 from benchmarks.scanner.scanners import SCANNERS
@@ -42,7 +43,7 @@ def main() -> None:
     add("--iterations", type=int, default=250, help="that A was learned in, default: 250")
     add("--strength", nargs="+", type=float, default=[0.25, 0.5, 0.8, 1.15, 1.5], help="of scanners, to calibrate")
     add("--scanner", nargs="+", choices=SCANNERS, default=list(SCANNERS), help="to adapt to; default: all")
-    add("--adaptation", nargs="+", choices=ADAPTATIONS, default=list(ADAPTATIONS), help="methods, default: all")
+    add("--adaptation", nargs="+", choices=ADAPTATIONS, default=list(ADAPTATIONS), help="default: all methods")
     add("--cases", nargs="+", type=int, default=[4], help="labelled cases of B, default: 4")
     add("--seed", nargs="+", type=int, default=[0, 1, 2], help="of the cases and the adaptation, default: 0 1 2")
     add("--adapt-iterations", type=int, default=50, help="default: 50")
@@ -74,8 +75,7 @@ def _adapt_one(args: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     adaptation, scanner, cases, seed = args.adaptation[0], args.scanner[0], args.cases[0], args.seed[0]
     result = adapt(adaptation, scanner, cases, seed, args.adapt_iterations, args.iterations)
-    with replacing(str(_file(args, adaptation, scanner, cases, seed))) as unfinished:
-        Path(unfinished).write_text(json.dumps(result, indent=1), encoding="utf-8")
+    _write(_file(args, adaptation, scanner, cases, seed), result)
 
 
 def _adapt_all(args: argparse.Namespace) -> None:
@@ -83,6 +83,9 @@ def _adapt_all(args: argparse.Namespace) -> None:
     args.o.mkdir(parents=True, exist_ok=True)
     for scanner in args.scanner:
         prepare_scanner(scanner)  # before several runs need it at once
+        before = args.o / f"{scanner}_{NOTHING}_from{args.iterations}.json"
+        if not before.is_file():
+            _write(before, not_adapted(scanner, args.iterations))
     commands = {}
     for seed, cases, scanner, adaptation in product(args.seed, args.cases, args.scanner, args.adaptation):
         command = ["-m", "benchmarks.scanner", "adapt-one", "-o", str(args.o), "--adaptation", adaptation]
@@ -90,6 +93,11 @@ def _adapt_all(args: argparse.Namespace) -> None:
         command += ["--adapt-iterations", f"{args.adapt_iterations}", "--iterations", f"{args.iterations}"]
         commands[_file(args, adaptation, scanner, cases, seed)] = command
     run_all(commands, args.jobs)
+
+
+def _write(path: Path, result: dict[str, Any]) -> None:
+    with replacing(str(path)) as unfinished:
+        Path(unfinished).write_text(json.dumps(result, indent=1), encoding="utf-8")
 
 
 def _file(args: argparse.Namespace, adaptation: str, scanner: str, cases: int, seed: int) -> Path:

@@ -17,7 +17,7 @@ from benchmarks.learning.training import Measured, go_on, instantiate
 from benchmarks.measure import device, machine
 from benchmarks.pretraining.training import FewLabels
 from benchmarks.scanner.cases import dice_of_cases, files, split, write_scanned
-from benchmarks.scanner.models import FOLD, SOURCE, published
+from benchmarks.scanner.models import FOLD, SOURCE, predictor, published
 from nnunetv2_factorizer.adaptation.methods import METHODS
 from nnunetv2_factorizer.adaptation.trainer import Adapting
 from nnunetv2_factorizer.case_metadata import FILE
@@ -29,6 +29,19 @@ ITERATIONS_PER_EPOCH = 10
 """MMTL's share of target cases grows from epoch to epoch."""
 EVERY = 2
 """Of the validation cases of the fold, so many are predicted by each adapted model: each second one."""
+
+
+MODEL = "nnU-Net + Muon"
+NOTHING = "nothing"
+"""The row of the model as it was."""
+
+
+def not_adapted(scanner: str, source_iterations: int) -> dict[str, Any]:
+    """What `adapt` gives, of the model before it."""
+    return {
+        **{"method": NOTHING, "scanner": scanner, "cases": 0, "seed": 0, "source_iterations": source_iterations},
+        **_dice_on_both(predictor(published(MODEL, source_iterations)), scanner),
+    }
 
 
 def adapt(method: str, scanner: str, cases: int, seed: int, iterations: int, source_iterations: int) -> dict[str, Any]:
@@ -43,7 +56,7 @@ def adapt(method: str, scanner: str, cases: int, seed: int, iterations: int, sou
         source_iterations: that A was learned in.
     """
     plans_name = prepare_scanner(scanner)
-    source = published("nnU-Net + Muon", source_iterations)
+    source = published(MODEL, source_iterations)
     os.environ[VARIABLE] = str(source / f"fold_{FOLD}" / "checkpoint_final.pth")
     name = f"Adapt{method}_{cases}cases{seed}_{iterations}"
     attributes = {
@@ -64,14 +77,19 @@ def adapt(method: str, scanner: str, cases: int, seed: int, iterations: int, sou
         trainer.network, trainer.plans_manager, trainer.configuration_manager, [trainer.network.state_dict()],
         trainer.dataset_json, trainer.__class__.__name__, None,
     )  # fmt: skip
-    chosen = split("val")[::EVERY]
-    dice = {each: dice_of_cases(model, chosen, each) for each in ("A", scanner)}
     return {
         **{"method": method, "scanner": scanner, "cases": cases, "seed": seed, "iterations": iterations},
-        **{"source_iterations": source_iterations, "validated": chosen, "machine": machine()},
-        **{"source_dice": round(mean(dice["A"]), 5), "target_dice": round(mean(dice[scanner]), 5)},
-        **{"source_dice_of_cases": dice["A"], "target_dice_of_cases": dice[scanner]},
-        "seconds": trainer.curve[-1]["seconds"],
+        **{"source_iterations": source_iterations, "machine": machine(), "seconds": trainer.curve[-1]["seconds"]},
+        **_dice_on_both(model, scanner),
+    }
+
+
+def _dice_on_both(model: nnUNetPredictor, scanner: str) -> dict[str, Any]:
+    chosen = split("val")[::EVERY]
+    source, target = (dice_of_cases(model, chosen, each) for each in ("A", scanner))
+    return {
+        **{"validated": chosen, "source_dice": round(mean(source), 5), "target_dice": round(mean(target), 5)},
+        **{"source_dice_of_cases": source, "target_dice_of_cases": target},
     }
 
 
@@ -111,13 +129,20 @@ def print_adapted(out: Path) -> None:
     for scanner in DATASETS:
         if not (of_scanner := [run for run in runs if run["scanner"] == scanner]):
             continue
-        numbers = sorted({run["cases"] for run in of_scanner})
+        numbers = sorted({run["cases"] for run in of_scanner} - {0})
         columns = " | ".join(f"{number} labelled: {scanner}, A" for number in numbers)
         print(f"\n| {scanner} | {columns} |\n| --- |" + " --- |" * len(numbers))
-        for method in METHODS:
-            cells = [[run for run in of_scanner if (run["method"], run["cases"]) == (method, n)] for n in numbers]
-            texts = [f"{_range(cell, 'target_dice')}, {_range(cell, 'source_dice')}" if cell else "" for cell in cells]
-            print(f"| {method} | {' | '.join(texts)} |")
+        for method in (NOTHING, *METHODS):
+            cells = [_cell([run for run in of_scanner if _is(run, method, number)]) for number in numbers]
+            print(f"| {method} | {' | '.join(cells)} |")
+
+
+def _is(run: dict[str, Any], method: str, number: int) -> bool:
+    return run["method"] == method and (method == NOTHING or run["cases"] == number)
+
+
+def _cell(runs: list[dict[str, Any]]) -> str:
+    return f"{_range(runs, 'target_dice')}, {_range(runs, 'source_dice')}" if runs else ""
 
 
 def _range(runs: list[dict[str, Any]], key: str) -> str:

@@ -43,13 +43,14 @@ def print_notice(method: str, iterations: int) -> None:
         for _, image, properties in scanned["A"]
     ]
     distances["brains"] = [_distance(model, screen, *brain) for brain in _brains()]
-    print(f"| {method}, {iterations} iterations | images | distance: median (range) | called shifted | AUC against A |")
-    print("| --- | --- | --- | --- | --- |")
+    lost = _lost(model, scanned)
+    columns = "images | distance: median (range) | called shifted | AUC against A | lost Dice"
+    print(f"| {method}, {iterations} iterations | {columns} |\n| --- | --- | --- | --- | --- | --- |")
     for name, found in distances.items():
         middle = f"{statistics.median(found):.2f} ({min(found):.2f} to {max(found):.2f})"
         auc = "" if name == "A" else f"{_auc(distances['A'], found):.3f}"
-        print(f"| {name} | {len(found)} | {middle} | {np.mean(np.array(found) > 1):.0%} | {auc} |", flush=True)
-    lost = _lost(model, scanned)
+        loss = f"{statistics.mean(lost[name]):.3f}" if name in lost else ""
+        print(f"| {name} | {len(found)} | {middle} | {np.mean(np.array(found) > 1):.0%} | {auc} | {loss} |", flush=True)
     after = [distance for scanner in SCANNERS for distance in distances[scanner]]
     together = spearmanr(after, [value for scanner in SCANNERS for value in lost[scanner]]).statistic
     each = ", ".join(
