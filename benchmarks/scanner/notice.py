@@ -102,10 +102,10 @@ def _cost_of_a_brain(method: str, iterations: int) -> dict[str, Any]:
     model = predictor(folder)
     screen = fitted(model, folder)
     data = preprocess(model, *_brains()[0]).data
+    mib = peak_mib(lambda: score_image(model, data, screen))
     start = perf_counter()
     score_image(model, data, screen)
-    seconds = perf_counter() - start
-    return {"size": data.shape[1:], "seconds": seconds, "mib": peak_mib(lambda: score_image(model, data, screen))}
+    return {"size": data.shape[1:], "seconds": perf_counter() - start, "mib": mib}
 
 
 if __name__ == "__main__":

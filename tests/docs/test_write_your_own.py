@@ -10,9 +10,11 @@ from dynamic_network_architectures.architectures.unet import ResidualEncoderUNet
 from torch.optim import SGD
 
 from nnunetv2_factorizer.models.standalone import check_predictions, standalone_plans
+from tests.adaptation.models import TARGET, began, make, weights, write_model
 from tests.models.conftest import DATASET, make_checkpoint
 from tests.models.conftest import plans as unet_plans
-from tests.training.small_trainer import make_batch, make_trainer
+from tests.training.networks import plans_of
+from tests.training.small_trainer import dataset_json, make_batch, make_trainer
 from tests.training.test_trainers import UNET, UNET_KWARGS
 
 __all__ = ["unet_plans"]
@@ -49,6 +51,18 @@ def test_a_monitor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer.on_train_epoch_start()
     trainer.on_train_epoch_end([trainer.train_step(make_batch())])
     assert (Path(trainer.output_folder) / "layer_updates.csv").is_file()
+
+
+def test_another_way_to_adapt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_model(tmp_path, monkeypatch, plans_of("PlainConvUNet"))
+    trainer = began(
+        make(trainer_of("nnUNetTrainer_AdaptDecoder"), tmp_path, TARGET, plans_of("PlainConvUNet"), dataset_json())
+    )
+    before = weights(trainer)
+    trainer.train_step(make_batch())
+    moved = {name for name, p in weights(trainer).items() if not torch.equal(p, before[name])}
+    assert moved
+    assert not [name for name in moved if name.startswith("encoder.")]
 
 
 def test_another_network(unet_plans: dict[str, Any]) -> None:
