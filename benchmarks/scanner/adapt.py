@@ -129,7 +129,7 @@ def print_adapted(out: Path) -> None:
     for scanner in DATASETS:
         if not (of_scanner := [run for run in runs if run["scanner"] == scanner]):
             continue
-        numbers = sorted({run["cases"] for run in of_scanner} - {0})
+        numbers = sorted({run["cases"] for run in of_scanner} - {0}) or [0]
         columns = " | ".join(f"{number} labelled: {scanner}, A" for number in numbers)
         print(f"\n| {scanner} | {columns} |\n| --- |" + " --- |" * len(numbers))
         for method in (NOTHING, *METHODS):

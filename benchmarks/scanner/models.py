@@ -1,5 +1,6 @@
 """The models of scanner A, trained by `python -m benchmarks.learning run`, as our commands find them."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from nnunetv2.paths import nnUNet_results
 from benchmarks.learning.data import DATA, prepare
 from benchmarks.learning.training import file_name
 from benchmarks.measure import device
+from nnunetv2_factorizer.ext_trainer import VARIABLE, trainers_folder
 from nnunetv2_factorizer.inference.model import load_model
 from nnunetv2_factorizer.models.atomic import new_folder
 
@@ -41,6 +43,7 @@ def published(method: str, iterations: int) -> Path:
 
 def predictor(folder: Path) -> nnUNetPredictor:
     """Of a model, without mirroring, on as many threads as the process has."""
+    os.environ.setdefault(VARIABLE, str(trainers_folder()))  # nnU-Net looks for the Hybrid's trainer there
     threads = torch.get_num_threads()
     loaded = load_model(
         folder, [f"{FOLD}"], "checkpoint_final.pth", device(),
