@@ -49,10 +49,12 @@ def test_the_fused_kernels_are_tried_where_there_is_a_gpu(monkeypatch: pytest.Mo
     found = versions._kernels(device)
     assert found == Finding("fused kernels", "ok", "run, and agree with PyTorch in fp16, forward and backward")
 
-    for kernels in (versions.voxelwise, versions.depthwise):
-        reason = f"no numbers of {kernels.__name__}"
-        monkeypatch.setattr(kernels, "why_not", lambda *_, reason=reason: reason)
-        assert versions._kernels(device).what == f"PyTorch does their work, more slowly: {reason}"
+    for failing in (versions.voxelwise, versions.depthwise):
+        with monkeypatch.context() as others_run:
+            for kernels in (versions.mixing_trial, versions.depthwise, versions.voxelwise):
+                others_run.setattr(kernels, "why_not", lambda *_: None)
+            others_run.setattr(failing, "why_not", lambda *_: "no numbers of theirs")
+            assert versions._kernels(device).what == "PyTorch does their work, more slowly: no numbers of theirs"
 
     def mix_windows(*_: object) -> None:
         raise RuntimeError("no C compiler\nfound")
