@@ -8,7 +8,7 @@ SHOW_COVERAGE := $(BIN)/coverage report --format=total | sed 's/.*/TOTAL coverag
 # nnU-Net takes all cores: threads that spin while they wait would take them from the other worker's tests.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test test-all test-matrix test-oldest test-newest lint docs bench bench-gpu bench-all bench-learning bench-pretraining
+.PHONY: demo test test-all test-matrix test-oldest test-newest lint docs bench bench-gpu bench-all bench-learning bench-pretraining bench-scanner
 
 # PyTorch comes with its CUDA libraries, about 6 GB; it runs on a CPU as well.
 .venv/installed: pyproject.toml
@@ -75,6 +75,18 @@ bench-learning: .venv/installed
 bench-pretraining: .venv/installed
 	$(BIN)/python -m benchmarks.pretraining run -o benchmarks/pretraining/runs
 	$(BIN)/python -m benchmarks.pretraining table -o benchmarks/pretraining/runs
+
+# A new scanner: the tables of docs/new_scanner.md, a day on two cores, resumed like the others.
+SCANNER := $(BIN)/python -m benchmarks.scanner
+ADAPTATIONS := benchmarks/scanner/adaptations
+bench-scanner: .venv/installed
+	$(LEARNING) run -o results/scanner_A --fold 0 --method "nnU-Net + Muon" "nnU-Net DA5 + Muon" "Hybrid + Muon"
+	$(SCANNER) loss --method "nnU-Net + Muon" "nnU-Net DA5 + Muon"
+	$(SCANNER) notice --method "nnU-Net + Muon" "Hybrid + Muon"
+	$(SCANNER) style -o results/style
+	$(SCANNER) adapt -o $(ADAPTATIONS)
+	$(SCANNER) adapt -o $(ADAPTATIONS) --cases 1 8
+	$(SCANNER) adapted -o $(ADAPTATIONS)
 
 # The other tables of benchmarks/REPORT.md: hours on a CPU, see there for the environment they need.
 bench-all: bench

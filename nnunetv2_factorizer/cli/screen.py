@@ -165,7 +165,3 @@ def _add_run(commands: Any) -> None:
 def _add_model(parser: argparse.ArgumentParser) -> None:
     add_model_choice(parser)
     parser.add_argument("-f", default="0", metavar="FOLD", help="one fold, a number or all; default: 0")
-
-
-if __name__ == "__main__":
-    main()
