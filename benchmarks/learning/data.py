@@ -45,9 +45,9 @@ def prepare(data: Data, planner: str = "nnUNetPlanner") -> tuple[str, str]:
     plans_name = {"nnUNetPlanner": "nnUNetPlans", "nnUNetPlannerResEncM": "nnUNetResEncUNetMPlans"}[planner]
     cases = len(get_filenames_of_train_images_and_targets(str(Path(nnUNet_raw) / name)))
     if len(list((folder / f"nnUNetPlans_{data.configuration}").glob("*.pkl"))) < cases:
-        _nnunet("plan_and_preprocess", "-d", f"{data.dataset_id}", "-c", data.configuration, "-np", "2", "-npfp", "2")
+        nnunet("plan_and_preprocess", "-d", f"{data.dataset_id}", "-c", data.configuration, "-np", "2", "-npfp", "2")
     if not (folder / f"{plans_name}.json").is_file():  # for the same data, which need no other preprocessing
-        _nnunet("plan_experiment", "-d", f"{data.dataset_id}", "-pl", planner)
+        nnunet("plan_experiment", "-d", f"{data.dataset_id}", "-pl", planner)
     if data.batch_size is None:
         return name, plans_name
     plans = json.loads((folder / f"{plans_name}.json").read_text(encoding="utf-8"))
@@ -58,6 +58,7 @@ def prepare(data: Data, planner: str = "nnUNetPlanner") -> tuple[str, str]:
     return name, plans["plans_name"]
 
 
-def _nnunet(command: str, *arguments: str) -> None:
+def nnunet(command: str, *arguments: str) -> None:
+    """Runs a command of nnU-Net, whose planning needs a process of augmentation."""
     program = str(Path(sys.executable).parent / f"nnUNetv2_{command}")
     subprocess.run([program, *arguments], check=True, env=os.environ | {"nnUNet_n_proc_DA": "1"})

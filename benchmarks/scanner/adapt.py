@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -12,7 +10,7 @@ from typing import Any
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
 
-from benchmarks.learning.data import prepare
+from benchmarks.learning.data import nnunet, prepare
 from benchmarks.learning.training import Measured, go_on, instantiate
 from benchmarks.measure import device, machine
 from benchmarks.pretraining.training import FewLabels
@@ -109,18 +107,13 @@ def prepare_scanner(scanner: str) -> str:
         shutil.copy(Path(nnUNet_raw) / source / "dataset.json", raw)
     done = len(list((preprocessed / f"nnUNetPlans_{SOURCE.configuration}").glob("*.pkl")))
     if done < len(files()):
-        _nnunet("plan_and_preprocess", "-d", name[7:10], "--no_pp", "-npfp", "1")
-        _nnunet("move_plans_between_datasets", "-s", "4", "-t", name[7:10], "-sp", plans_name, "-tp", plans_name)
-        _nnunet(
+        nnunet("plan_and_preprocess", "-d", name[7:10], "--no_pp", "-npfp", "1")
+        nnunet("move_plans_between_datasets", "-s", "4", "-t", name[7:10], "-sp", plans_name, "-tp", plans_name)
+        nnunet(
             "preprocess", "-d", name[7:10], "-plans_name", plans_name, "-c", SOURCE.configuration, "-np", "1"
         )  # fmt: skip
         shutil.copy(Path(nnUNet_preprocessed) / source / "splits_final.json", preprocessed)
     return plans_name
-
-
-def _nnunet(command: str, *arguments: str) -> None:
-    program = str(Path(sys.executable).parent / f"nnUNetv2_{command}")
-    subprocess.run([program, *arguments], check=True, env=os.environ | {"nnUNet_n_proc_DA": "1"})  # planning needs one
 
 
 def print_adapted(out: Path) -> None:

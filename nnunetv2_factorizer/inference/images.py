@@ -1,6 +1,6 @@
 """One image through nnU-Net's preprocessing, and its logits to a segmentation, as `nnUNetv2_predict` does it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,11 @@ class Case:
     """A segmentation to compare with."""
     previous_stage: Path | None = None
     """The segmentation that a cascade starts from."""
+
+
+def channel_names(dataset_json: Mapping[str, Any]) -> list[str]:
+    """Of the images of a data set; `modality` is nnU-Net v1's word, which nnU-Net still reads."""
+    return list((dataset_json.get("channel_names") or dataset_json["modality"]).values())
 
 
 def find_cases(folder: Path, file_ending: str) -> list[Case]:

@@ -4,7 +4,7 @@ import numpy as np
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
 from nnunetv2_factorizer.errors import UserError
-from nnunetv2_factorizer.inference.images import Case, Preprocessed, preprocess, read
+from nnunetv2_factorizer.inference.images import Case, Preprocessed, channel_names, preprocess, read
 
 
 def load_image(predictor: nnUNetPredictor, case: Case) -> Preprocessed:
@@ -16,9 +16,7 @@ def load_image(predictor: nnUNetPredictor, case: Case) -> Preprocessed:
     """
     require_image_alone(predictor)
     image, image_properties = read(predictor, case.images)
-    # `modality` is nnU-Net v1's word, which nnU-Net still reads.
-    names = predictor.dataset_json.get("channel_names") or predictor.dataset_json["modality"]
-    channels = list(names.values())
+    channels = channel_names(predictor.dataset_json)
     if len(image) != len(channels):
         raise UserError(
             f"{case.name} has {len(image)} channels, the model was trained with {len(channels)}: "

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from skimage.filters import threshold_otsu
 from torch import Tensor
 
+from nnunetv2_factorizer.inference.images import channel_names
+
 UNUSUAL = 3.0
 """Standard deviations of the training cases."""
 
@@ -48,7 +50,7 @@ def describe(predictor: nnUNetPredictor, data: Tensor) -> dict[str, float]:
 
     Source: Immerkær, Fast noise variance estimation, 1996; the median in place of the mean leaves out edges.
     """
-    names = channel_names(predictor)
+    names = channel_names(predictor.dataset_json)
     spacing = predictor.configuration_manager.spacing
     axes = dict(zip(_axis_names(predictor)[-len(spacing) :], spacing, strict=True))
     descriptors: dict[str, float] = {}
@@ -56,11 +58,6 @@ def describe(predictor: nnUNetPredictor, data: Tensor) -> dict[str, float]:
         prefix = f"{name}: " if len(names) > 1 else ""
         descriptors |= {prefix + what: value for what, value in _describe(channel, axes).items()}
     return descriptors
-
-
-def channel_names(predictor: nnUNetPredictor) -> list[str]:
-    """Of the images that the model was trained on; `modality` is nnU-Net v1's word, which nnU-Net still reads."""
-    return list((predictor.dataset_json.get("channel_names") or predictor.dataset_json["modality"]).values())
 
 
 def words(deviations: Mapping[str, float]) -> list[str]:

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from nnunetv2_factorizer.case_metadata import Value, group_cases, metadata_folder
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.inference.cases import map_cases
+from nnunetv2_factorizer.inference.images import channel_names
 from nnunetv2_factorizer.inference.load_image import require_image_alone
 from nnunetv2_factorizer.inference.preprocessed_cases import FoldCases, fold_cases
 from nnunetv2_factorizer.models.folders import require_checkpoint
 from nnunetv2_factorizer.models.identity import sha256
-from nnunetv2_factorizer.screen.descriptors import Typical, channel_names, describe
+from nnunetv2_factorizer.screen.descriptors import Typical, describe
 from nnunetv2_factorizer.screen.features import early_features
 from nnunetv2_factorizer.screen.statistics import Entry, Statistics
 
@@ -84,7 +85,7 @@ def fit_statistics(
         fold=fold,
         checkpoint=checkpoint,
         checkpoint_sha256=sha256(require_checkpoint(model_folder, fold, checkpoint)),
-        channels=len(channel_names(predictor)),
+        channels=len(channel_names(predictor.dataset_json)),
         column=column,
         entries=tuple(entries),
         unit=unit,

@@ -2,9 +2,8 @@
 
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
-from nnunetv2_factorizer.inference.images import Case, Preprocessed
+from nnunetv2_factorizer.inference.images import Case, Preprocessed, channel_names
 from nnunetv2_factorizer.inference.load_image import load_image
-from nnunetv2_factorizer.screen.descriptors import channel_names
 from nnunetv2_factorizer.screen.pictures import slices
 from nnunetv2_factorizer.screen.report import Shown
 from nnunetv2_factorizer.screen.scoring import Score, score_image
@@ -26,7 +25,7 @@ def screen_case(predictor: nnUNetPredictor, statistics: Statistics, threshold: f
     image = load_image(predictor, case)
     score = score_image(predictor, image.data, statistics, threshold)
     channel = _most_unusual_channel(score, len(image.data))
-    return Shown(case.name, score, channel_names(predictor)[channel], _slices(predictor, image, channel))
+    return Shown(case.name, score, channel_names(predictor.dataset_json)[channel], _slices(predictor, image, channel))
 
 
 def _most_unusual_channel(score: Score, channels: int) -> int:

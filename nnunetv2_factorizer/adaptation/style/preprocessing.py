@@ -7,6 +7,8 @@ import torch
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import Tensor
 
+from nnunetv2_factorizer.inference.images import channel_names
+
 OUTSIDE = 1e-3
 """Values nearer to 0 are outside of the mask: resampling leaves ripples of the brain there."""
 
@@ -30,10 +32,9 @@ class Preprocessing:
     @classmethod
     def of(cls, configuration: ConfigurationManager, dataset_json: dict[str, Any]) -> "Preprocessing":
         """As the plans and the data set of a model say."""
-        names = dataset_json.get("channel_names") or dataset_json["modality"]  # nnU-Net v1's word
         return cls(
             tuple(float(mm) for mm in configuration.spacing),
-            tuple(str(name) for name in names.values()),
+            tuple(map(str, channel_names(dataset_json))),
             tuple(configuration.normalization_schemes),
             tuple(bool(masked) for masked in configuration.use_mask_for_norm),
         )
