@@ -1,0 +1,1 @@
+"""Objectives beside the segmentation, one a file."""
