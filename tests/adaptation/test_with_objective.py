@@ -98,10 +98,10 @@ def test_it_goes_on_exactly(trainer: Any, tmp_path: Path, monkeypatch: pytest.Mo
     for parameter in [*other.network.parameters(), *other.asked.parameters()]:
         nn.init.zeros_(parameter)
     other.load_checkpoint(str(file))
-    trainer.current_epoch = 1
+    trainer.current_epoch, batch = 1, make_batch()
     for each in (trainer, other):
         each.on_train_epoch_start()
-        each.train_step(make_batch())
+        each.train_step(batch)
     assert all(torch.equal(value, weights(other)[name]) for name, value in weights(trainer).items())
     assert torch.equal(trainer.asked.head.weight, other.asked.head.weight)
 
