@@ -24,10 +24,13 @@ class Data:
     configuration: str
     batch_size: int | None
     """Of every training on it; None for the one that nnU-Net plans."""
+    spacing: int | None = None
+    """In mm, the same on all axes; None for the one that nnU-Net plans."""
 
 
 DATA = {
     "hippocampus": Data(4, "3d_fullres", 2),
+    "hippocampus at 2 mm": Data(4, "3d_fullres", 2, spacing=2),
     "nuclei": Data(41, "2d", 2),
     "phantom": Data(998, "3d_fullres", 2),
 }
@@ -35,19 +38,29 @@ PHANTOM = "Dataset998_LearningPhantom"
 PHANTOM_CASES = 40
 
 
-def prepare(data: Data, planner: str = "nnUNetPlanner") -> tuple[str, str]:
+def prepare(data: Data, planner: str = "ExperimentPlanner") -> tuple[str, str]:
     """Plans and preprocesses what is not there yet; the names of the data set and of its plans."""
     if data is DATA["phantom"] and not (Path(nnUNet_raw) / PHANTOM / "dataset.json").is_file():  # which comes last
         shutil.rmtree(Path(nnUNet_raw) / PHANTOM, ignore_errors=True)
         write_dataset(Path(nnUNet_raw) / PHANTOM, num_training=PHANTOM_CASES, num_test=0)
     name = convert_id_to_dataset_name(data.dataset_id)
     folder = Path(nnUNet_preprocessed) / name
-    plans_name = {"nnUNetPlanner": "nnUNetPlans", "nnUNetPlannerResEncM": "nnUNetResEncUNetMPlans"}[planner]
+    plans_name = {"ExperimentPlanner": "nnUNetPlans", "nnUNetPlannerResEncM": "nnUNetResEncUNetMPlans"}[planner]
+    identifier = f"{data.dataset_id}"
     cases = len(get_filenames_of_train_images_and_targets(str(Path(nnUNet_raw) / name)))
     if len(list((folder / f"nnUNetPlans_{data.configuration}").glob("*.pkl"))) < cases:
-        nnunet("plan_and_preprocess", "-d", f"{data.dataset_id}", "-c", data.configuration, "-np", "2", "-npfp", "2")
+        nnunet("plan_and_preprocess", "-d", identifier, "-c", data.configuration, "-np", "2", "-npfp", "2")
     if not (folder / f"{plans_name}.json").is_file():  # for the same data, which need no other preprocessing
-        nnunet("plan_experiment", "-d", f"{data.dataset_id}", "-pl", planner)
+        nnunet("plan_experiment", "-d", identifier, "-pl", planner)
+    if data.spacing is not None:
+        spacing, plans_name = 3 * (f"{data.spacing}",), f"{plans_name}_{data.spacing}mm"
+        if not (folder / f"{plans_name}.json").is_file():
+            nnunet(
+                "plan_experiment", "-d", identifier, "-pl", planner,
+                "-overwrite_target_spacing", *spacing, "-overwrite_plans_name", plans_name,
+            )  # fmt: skip
+        if len(list((folder / f"{plans_name}_{data.configuration}").glob("*.pkl"))) < cases:
+            nnunet("preprocess", "-d", identifier, "-plans_name", plans_name, "-c", data.configuration, "-np", "2")
     if data.batch_size is None:
         return name, plans_name
     plans = json.loads((folder / f"{plans_name}.json").read_text(encoding="utf-8"))

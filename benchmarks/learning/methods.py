@@ -20,7 +20,7 @@ class Method:
     """A trainer's class, made when it is asked for, and the planner of its network."""
 
     trainer: Callable[[], type[nnUNetTrainer]]
-    planner: str = "nnUNetPlanner"
+    planner: str = "ExperimentPlanner"
     mirroring: bool = True
     """In the validation at the end, as nnU-Net does; the search saves its eightfold time."""
 

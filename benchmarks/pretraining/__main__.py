@@ -1,4 +1,4 @@
-"""Dice with few labels after pre-training without any: hippocampus, fold 0, a Hybrid Factorizer with Muon.
+"""Dice with few labels after pre-training without any: hippocampus at 2 mm, fold 0, a Hybrid Factorizer with Muon.
 
     python -m benchmarks.pretraining run -o OUT --arm NAME ... [--cases 2 5 20 160] [--selection 0 1 2]
     python -m benchmarks.pretraining table -o OUT
@@ -19,9 +19,9 @@ import torch
 from benchmarks.learning.data import prepare
 from benchmarks.learning.training import ITERATIONS_PER_EPOCH, file_name
 from benchmarks.pretraining.arms import ARMS
-from benchmarks.pretraining.images import prepare_archive
+from benchmarks.pretraining.images import TARGET, prepare_archive
 from benchmarks.pretraining.results import plot, print_table
-from benchmarks.pretraining.training import TARGET, run
+from benchmarks.pretraining.training import run
 from benchmarks.processes import run_all
 from nnunetv2_factorizer.models.atomic import replacing
 

@@ -1,4 +1,4 @@
-"""The images of a pre-training that are not the target's: an archive of generated phantoms, and noise."""
+"""The data: the target, and images for pre-training that are not its own, generated phantoms and noise."""
 
 import tempfile
 from pathlib import Path
@@ -12,6 +12,8 @@ from nnunetv2_factorizer.demo.phantom import write_dataset
 from nnunetv2_factorizer.pretraining.places import Unlabelled
 from nnunetv2_factorizer.pretraining.unlabelled import register
 
+TARGET, FOLD = DATA["hippocampus at 2 mm"], 0
+"""At 2 mm a training takes a tenth of the time; the images have 1 mm."""
 ARCHIVE = "Dataset996_PhantomArchive"
 ARCHIVE_CASES = 160
 """As many as the target has for training."""
@@ -31,9 +33,8 @@ def prepare_archive() -> None:
             for image in (Path(folder) / "phantom" / "imagesTr").glob("*_0000.nii.gz"):
                 image.rename(kept / image.name)
             kept.rename(images)
-    target = DATA["hippocampus"]
-    name, plans_name = prepare(target)
-    register([images], ARCHIVE, name, plans_name=plans_name, configurations=[target.configuration], processes=1)
+    name, plans_name = prepare(TARGET)
+    register([images], ARCHIVE, name, plans_name=plans_name, configurations=[TARGET.configuration], processes=1)
 
 
 class Noise:

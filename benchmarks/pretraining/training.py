@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from filelock import FileLock
 
-from benchmarks.learning.data import DATA, prepare
+from benchmarks.learning.data import prepare
 from benchmarks.learning.training import (
     ITERATIONS_PER_EPOCH,
     Measured,
@@ -19,15 +19,13 @@ from benchmarks.learning.training import (
     train_and_validate,
 )
 from benchmarks.pretraining.arms import ARMS, Stage
-from benchmarks.pretraining.images import ARCHIVE, Noise
+from benchmarks.pretraining.images import ARCHIVE, FOLD, TARGET, Noise
 from nnunetv2_factorizer.families import FACTORIZER
 from nnunetv2_factorizer.pretraining.export import PRETRAINED
 from nnunetv2_factorizer.pretraining.finetuning import VARIABLE, Finetuning
 from nnunetv2_factorizer.pretraining.trainer import Pretraining
 from nnunetv2_factorizer.training import FamilyTrainer, MuonRecipe
 from nnunetv2_factorizer.training.attributes import ClassAttributes
-
-TARGET, FOLD = DATA["hippocampus"], 0
 
 
 class _Hybrid(FamilyTrainer, MuonRecipe):
