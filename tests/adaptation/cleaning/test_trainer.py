@@ -103,10 +103,14 @@ def test_a_class_that_started_is_corrected_every_few_epochs(
     plant(monkeypatch)
     corrected_in = []
     monkeypatch.setattr(
-        trainer, "_correct_cases", lambda: (corrected_in.append(trainer.current_epoch), type(trainer)._correct_cases(trainer))
+        trainer,
+        "_correct_cases",
+        lambda: (corrected_in.append(trainer.current_epoch), type(trainer)._correct_cases(trainer)),
     )
     trainer.num_epochs, trainer.save_every = 7, 100
-    monkeypatch.setattr(module.Guard, "on_epoch_end", lambda self: setattr(self, "current_epoch", self.current_epoch + 1))
+    monkeypatch.setattr(
+        module.Guard, "on_epoch_end", lambda self: setattr(self, "current_epoch", self.current_epoch + 1)
+    )
     training, validation = trainer.data
     given = [np.asarray(validation.load_case("case_0")[i][:]) for i in (0, 1)]
     for _ in range(7):
