@@ -18,16 +18,16 @@ def digests(*folders: Path) -> dict[str, str]:
 
 
 def test_corrected_labels_lie_beside_the_given_ones(phantom: Workspace) -> None:
-    given_folders = (phantom.raw / "labelsTr", phantom.preprocessed / "nnUNetPlans_2d")
-    given_folders += (phantom.preprocessed / "gt_segmentations", phantom.preprocessed / "nnUNetPlans_3d_fullres")
+    preprocessed = [phantom.preprocessed / name for name in ("gt_segmentations", "nnUNetPlans_2d")]
+    given_folders = (phantom.raw / "labelsTr", *preprocessed)
     before = digests(*given_folders)
-    command = ("nnUNetv2_train", phantom.dataset_id, "3d_fullres", "0", "-tr", TRAINER, "-device", "cpu")
+    command = ("nnUNetv2_train", phantom.dataset_id, "2d", "0", "-tr", TRAINER, "-device", "cpu")
     killed = phantom.run(*command, check=False, STOP_AFTER_EPOCHS="1")
     assert killed.returncode == 3, killed.stderr[-2000:]
-    fold = phantom.fold(TRAINER)
+    fold = phantom.fold(TRAINER, "2d")
     after_one = digests(fold / "cleaning")
     assert len(after_one) == 2 * 4  # labels and their places, of four training cases
-    phantom.train(TRAINER, "--c", SKIP_VALIDATION="1")
+    phantom.train(TRAINER, "--c", configuration="2d", SKIP_VALIDATION="1")
     assert digests(*given_folders) == before
     assert digests(fold / "cleaning") != after_one
     state = checkpoint(fold)["init_args"]["nnunetv2_factorizer_cleaning"]

@@ -36,6 +36,7 @@ class NormPerSite(Guard):
     """Put first among the bases: `class nnUNetTrainer_NormPerSite(NormPerSite, MuonRecipe)`."""
 
     column: ClassVar[str] = "site"
+    dataset_class: Any
     _site_of: dict[str, int]
     """Case to the number of its site."""
     _names: list[str]

@@ -69,9 +69,9 @@ class CateNorm(Guard):
         number = sum(p.numel() for p in bare(self.network).parameters())
         added = sum(p.numel() for name, p in bare(self.network).named_parameters() if _of_mask(name))
         self.print_to_log_file(
-            f"{name}: {added:,} of {number:,} parameters make scales and shifts of the mask, in the first "
-            f"{self.stages} stages of the encoder; mask: {self.mask}; the first pass alone for {self._plain_epochs} epochs. The "
-            "network is not compiled, since its norms look for a mask; an iteration takes two passes and two updates."
+            f"{name}: {added:,} of {number:,} parameters make scales and shifts of the mask ({self.mask}) in the first "
+            f"{self.stages} stages of the encoder. The first pass comes alone for {self._plain_epochs} epochs; then an "
+            "iteration takes two passes and two updates. Norms look for a mask, so the network is not compiled."
         )
 
     def _do_i_compile(self) -> bool:

@@ -7,7 +7,7 @@ before.
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from nnunetv2.training.dataloading.nnunet_dataset import nnUNetBaseDataset
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from nnunetv2_factorizer.models.atomic import replacing
 
-MMAP = None if os.name == "nt" else "r"
+MMAP: Literal["r"] | None = None if os.name == "nt" else "r"
 """On Windows, a file that is mapped into memory cannot be replaced."""
 
 

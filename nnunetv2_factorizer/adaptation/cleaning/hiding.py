@@ -24,7 +24,7 @@ FAR = 1e9
 """mm between slices for a network in 2D: the nearest labelled voxel is one of the same slice."""
 
 
-def diameters(labels: NDArray, spacing: Sequence[float]) -> NDArray[np.float64]:
+def diameters(labels: NDArray, spacing: Sequence[float]) -> NDArray[np.floating]:
     """Of the balls, in 2D of the discs in each slice, that are as large as the connected objects, in mm.
 
     Args:

@@ -54,6 +54,7 @@ class Cleaning(Guard):
     """Probability above which a prediction takes the place of a label (ours, not tuned)."""
     column: ClassVar[str | None] = None
     """Of `case_metadata.json`, with the values "clean" and "noisy"; clean cases are never corrected. None: all are."""
+    label_manager: Any
     _goes_on = False
     _curves: dict[int, list[float]]
     _started: dict[int, int]
@@ -121,8 +122,8 @@ class Cleaning(Guard):
         self._given, self._to_correct = training, self._noisy(training.identifiers)
         if missing := missing_raw_labels(self, self._to_correct):
             raise UserError(
-                f"{len(missing)} cases, such as {missing[0]}, have no label file in "
-                f"{self.preprocessed_dataset_folder_base}/gt_segmentations, whose geometry corrected labels shall have.",
+                f"{len(missing)} cases, such as {missing[0]}, have no label file in the folder gt_segmentations of "
+                f"{self.preprocessed_dataset_folder_base}; corrected labels shall have its geometry.",
                 "Run nnUNetv2_preprocess or nnUNetv2_plan_and_preprocess again, which copy them there.",
             )
         return Corrected(training, self._work), validation

@@ -159,7 +159,7 @@ def test_what_cannot_be_trained_is_refused(tmp_path: Path, monkeypatch: pytest.M
     }
     (tmp_path / "preprocessed" / DATASET / "dataset.json").write_text(json.dumps(regions))
     cls = type(trainer)
-    with pytest.raises(UserError, match="are regions .* has one class a voxel"):
+    with pytest.raises(UserError, match=r"are regions .* has one class a voxel"):
         make(cls, tmp_path, DATASET, plans_of("PlainConvUNet"), regions).initialize()
 
 
