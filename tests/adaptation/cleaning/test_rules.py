@@ -4,16 +4,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 from scipy.ndimage import gaussian_filter
 
-from benchmarks.scanner.corruption import clean_cases, corrupted
+from benchmarks.scanner.corruption import clean_cases, corrupt_dataset, corrupted
 from nnunetv2_factorizer.adaptation.cleaning.changes import changes_of
 from nnunetv2_factorizer.adaptation.cleaning.corrected import Corrected, remove_images, write_case
 from nnunetv2_factorizer.adaptation.cleaning.correction import correct, unlabelled
 from nnunetv2_factorizer.adaptation.cleaning.fusion import fuse
 from nnunetv2_factorizer.adaptation.cleaning.hiding import BLUR, blur_background, diameters
 from nnunetv2_factorizer.adaptation.cleaning.start import curve, fit, slope_change, starts
+from nnunetv2_factorizer.case_metadata import read_column
+from nnunetv2_factorizer.demo.phantom import write_dataset
 from tests.pretraining.labelled import InMemory, blob
 
 EPOCHS = np.arange(1, 61, dtype=float)
@@ -168,3 +171,21 @@ def test_corruption_deletes_and_redraws_the_same_objects_each_time() -> None:
     cases = [f"case_{i}" for i in range(20)]
     assert len(clean_cases(cases, 0)) == 4
     assert clean_cases(cases, 0) == clean_cases(cases[::-1], 0) != clean_cases(cases, 1)
+
+
+def test_a_data_set_is_corrupted_and_its_truth_kept(tmp_path: Path) -> None:
+    raw = tmp_path / "Dataset998_Phantom"
+    write_dataset(raw, num_training=5, num_test=0)
+    given = {path.name: path.read_bytes() for path in (raw / "labelsTr").iterdir()}
+    truth = corrupt_dataset(raw)
+    assert {path.name: path.read_bytes() for path in truth.iterdir()} == given
+    names = sorted(given)
+    column = read_column(raw, "labels", [name.removesuffix(".nii.gz") for name in names])
+    assert sorted(column.values()) == ["clean", *["noisy"] * 4]
+    for name, value in zip(names, column.values(), strict=True):
+        before, after = (sitk.ReadImage(str(folder / name)) for folder in (truth, raw / "labelsTr"))
+        assert before.GetSpacing() == after.GetSpacing()
+        same = np.array_equal(sitk.GetArrayFromImage(before), sitk.GetArrayFromImage(after))
+        assert same is (value == "clean")
+    with pytest.raises(OSError, match="labelsTr_truth"):
+        corrupt_dataset(raw)
