@@ -3,20 +3,29 @@
 from collections.abc import Sequence
 from statistics import mean
 
+from benchmarks.scanner.adapt import EVERY as OF_ADAPT
 from benchmarks.scanner.cases import dice_of_cases, split
 from benchmarks.scanner.models import predictor, published
 from benchmarks.scanner.scanners import SCANNERS
+from benchmarks.scanner.style import EVERY as OF_STYLE
 
 
 def print_loss(methods: Sequence[str], iterations: int) -> None:
-    """A row a model: Dice of the validation cases on scanner A, and what is lost on each B."""
+    """A row a model: Dice of the validation cases on scanner A, and what is lost on each B.
+
+    Then Dice of the cases that `adapt` and `style` validate on, for the first rows of their tables.
+    """
     print(f"| trained on A, {iterations} iterations | A | " + " | ".join(SCANNERS) + " |")
     print("| --- | --- |" + " --- |" * len(SCANNERS))
     for method in methods:
         model = predictor(published(method, iterations))
-        dice = {scanner: mean(dice_of_cases(model, split("val"), scanner)) for scanner in ("A", *SCANNERS)}
+        of_cases = {scanner: dice_of_cases(model, split("val"), scanner) for scanner in ("A", *SCANNERS)}
+        dice = {scanner: mean(values) for scanner, values in of_cases.items()}
         lost = [f"{dice[scanner] - dice['A']:+.3f}" for scanner in SCANNERS]
         print(f"| {method} | {dice['A']:.3f} | {' | '.join(lost)} |", flush=True)
+        for every in (OF_ADAPT, OF_STYLE):
+            cells = [f"{mean(values[::every]):.3f}" for values in of_cases.values()]
+            print(f"| {method}, Dice of {len(split('val')[::every])} cases | {' | '.join(cells)} |", flush=True)
 
 
 def print_calibration(method: str, iterations: int, strengths: Sequence[float]) -> None:
