@@ -117,7 +117,5 @@ def _range(images: Tensor) -> tuple[Tensor, Tensor]:
 def _with_moments_of(images: Tensor, changed: Tensor) -> Tensor:
     """The changed images with mean and standard deviation of each channel as they were."""
     axes = tuple(range(2, images.ndim))
-    (old_spread, old), (spread, mean) = (
-        torch.std_mean(x, axes, correction=0, keepdim=True) for x in (images, changed)
-    )
+    (old_spread, old), (spread, mean) = (torch.std_mean(x, axes, correction=0, keepdim=True) for x in (images, changed))
     return old + (changed - mean) / spread.clamp(min=TINY) * old_spread

@@ -96,7 +96,9 @@ def _images_of_dataset(name_or_id: str) -> tuple[list[Case], Reader]:
     """The training images."""
     raw = nnunet_folder("nnUNet_raw") / dataset_name(name_or_id)
     if not (raw / "dataset.json").is_file():
-        raise UserError(f"{raw / 'dataset.json'} does not exist.", "Name a data set in nnUNet_raw, or a folder with -i.")
+        raise UserError(
+            f"{raw / 'dataset.json'} does not exist.", "Name a data set in nnUNet_raw, or a folder with -i."
+        )
     description = read_json(raw / "dataset.json")
     if "dataset" in description:
         listed = get_filenames_of_train_images_and_targets(str(raw), description)
@@ -112,7 +114,8 @@ def _images_of_dataset(name_or_id: str) -> tuple[list[Case], Reader]:
 
 def _unreadable(case: Case) -> UserError:
     return UserError(
-        f"nnU-Net has no reader for {case.images[0]}.", "Give images of a file type that nnU-Net reads, such as .nii.gz."
+        f"nnU-Net has no reader for {case.images[0]}.",
+        "Give images of a file type that nnU-Net reads, such as .nii.gz.",
     )
 
 
