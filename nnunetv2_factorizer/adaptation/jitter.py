@@ -7,8 +7,8 @@ here it is one of optical density.
 
 MRI (ours): a random monotone tone curve, gamma, a smooth bias field, noise.
 
-The network sees normalised images. Where nnU-Net normalises each image by its mean and standard deviation, a real change
-of the look would not change these either: the jitter gives each channel those that it had.
+The network sees normalised images. Where nnU-Net normalises each image by its mean and standard deviation, a real
+change of the look would not change these either: the jitter gives each channel those that it had.
 """
 
 from collections.abc import Callable, Sequence

@@ -82,10 +82,8 @@ def match(
     start = of_source.cluster_centers_
     of_target = KMeans(k, init=start, n_init=1, random_state=seed).fit(embedded[len(source) :])
     squared = cdist(of_target.cluster_centers_, of_source.cluster_centers_, "sqeuclidean")
-    if matching == "random":
-        matched = np.random.default_rng(seed).permutation(k)
-    else:
-        matched = linear_sum_assignment(squared)[1]
+    at_random = np.random.default_rng(seed).permutation(k)
+    matched = at_random if matching == "random" else linear_sum_assignment(squared)[1]
     means = np.stack([source[of_source.labels_ == cluster].mean(0) for cluster in range(k)])
     return Matching(
         mean=pca.mean_,

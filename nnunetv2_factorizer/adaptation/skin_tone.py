@@ -5,8 +5,8 @@ angle is kept, that of the lightest:
 
     ITA = arctan((L - 50) / b) 180 / pi,  L and b of CIELAB
 
-and cut at 55, 41, 28, 19 and 10 degrees to the types 1 (lightest) to 6 of Fitzpatrick. With one argument, the arctangent
-changes its sign where b < 0, so that bluish light skin would be dark; both arguments are given here.
+and cut at 55, 41, 28, 19 and 10 degrees to the types 1 (lightest) to 6 of Fitzpatrick. With one argument, the
+arctangent changes its sign where b < 0, so that bluish light skin would be dark; both arguments are given here.
 
 The paper paints hair over, found by a black-hat filter; here it is left out of the mean of a square. As the authors
 say, an image in dark light is often called type 6.

@@ -98,7 +98,7 @@ def _axis_names(predictor: nnUNetPredictor) -> list[str]:
 
 
 def describe_channel(x: NDArray[np.float32], axes: Mapping[str, float]) -> dict[str, float]:
-    """The descriptors of one normalised channel `(*S)`; `axes` are the names of its last axes and their spacing in mm."""
+    """Of one normalised channel `(*S)`; `axes` are the names of the last axes and their spacing in mm."""
     quantiles = np.quantile(x, list(QUANTILES.values()))
     threshold = threshold_otsu(x)
     bright = x > threshold

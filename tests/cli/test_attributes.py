@@ -63,7 +63,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     description = {"channel_names": {"0": "R", "1": "G", "2": "B"}, "labels": {"background": 0}, "file_ending": ".png"}
     (raw / "dataset.json").write_text(json.dumps(description))
     for case in range(8):
-        image = 100 * make_image(case, (8, 12, 12)) * (1 + case)
+        image = 100 * make_image(case, (16, 48, 48)) * (1 + case)
         noise = np.random.default_rng(case).normal(0, image.std(), image.shape) * (case % 2)
         write_channels(images, *(image + noise).astype(np.float32), name=f"case_{case}")
     return tmp_path
@@ -130,7 +130,7 @@ def test_what_it_cannot_use(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert "holds no images with the names that nnU-Net asks for" in message("-i", folder / "raw")
     assert "Give the ID or the name of one of your data sets with -d." in message("-d", 123)
     assert "Dataset123_None" in message("-d", "Dataset123_None")
-    assert "case_0 is no image of 8-bit colours: 2 channels, 8 slices" in message("-i", images)
+    assert "case_0 is no image of 8-bit colours: 2 channels, 16 slices" in message("-i", images)
     assert "8 images cannot be divided into 9 groups" in message("-i", images, "--sites", 9)
     colours = folder / "raw" / DATASET / "imagesTr"
     io.imsave(colours / "tiny_0000.png", skin(30.0, (16, 90)), check_contrast=False)

@@ -84,7 +84,8 @@ def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def make(objective: Any = TWO) -> Any:
         trainer = trainer_of(objective, tmp_path, "PlainConvUNet", Adapting)
-        trainer.num_epochs, trainer.num_iterations_per_epoch = 4, 8
+        trainer.num_epochs, trainer.num_iterations_per_epoch = 4, 7
+        trainer.plot_network_architecture = lambda: None
         return trainer
 
     return make

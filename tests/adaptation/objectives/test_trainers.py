@@ -17,14 +17,11 @@ def test_found_by_name(family: str) -> None:
     trainers = {}
     for module in ("Consistency", "Unlearn", "AIVA"):
         trainers |= vars(import_module(f"nnunetv2_factorizer.trainers.nnUNetTrainer{family}_{module}"))
-    names = {"lntl": "UnlearnLNTL", "tabe": "UnlearnTABE", "clgr": "UnlearnCLGR"}
-    for name, objective in OBJECTIVES.items():
-        if name not in ("consistency", "aiva", *names):
-            continue  # of another module
-        trainer = trainers[f"nnUNetTrainer{family}_{names.get(name, objective.__name__)}"]
-        assert trainer.objective is objective
+    for name in ("Consistency", "UnlearnLNTL", "UnlearnTABE", "UnlearnCLGR", "AIVA"):
+        trainer = trainers[f"nnUNetTrainer{family}_{name}"]
+        assert trainer.objective is OBJECTIVES[name.removeprefix("Unlearn").lower()]
         assert issubclass(trainer, WithObjective)
-        adapts = name == "aiva"
+        adapts = name == "AIVA"
         assert issubclass(trainer, Adapting) is adapts
         assert trainer.num_epochs == (50 if adapts else 250)
         assert not family or trainer.choices is FACTORIZER.variants["Hybrid"]

@@ -46,7 +46,8 @@ def begun(
     **description: Any,
 ) -> Any:
     """Before its first batch."""
-    write_data(folder, monkeypatch, network, sites)
+    base = write_data(folder, monkeypatch, network, sites)
+    (base / "dataset.json").write_text(json.dumps(dataset_json() | description))
     torch.manual_seed(1)
     trainer = trainer_of(objective, folder, network, **description)
     trainer.initialize()

@@ -11,6 +11,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2_factorizer.adaptation.methods import MMTL
 from nnunetv2_factorizer.adaptation.trainer import Adapting
 from nnunetv2_factorizer.families import FACTORIZER
+from nnunetv2_factorizer.trainers.nnUNetTrainer_Consistency import nnUNetTrainer_Consistency
 from nnunetv2_factorizer.trainers.nnUNetTrainer_PretrainMAE import nnUNetTrainer_PretrainMAE
 from nnunetv2_factorizer.trainers.nnUNetTrainer_PretrainPOPAR import nnUNetTrainer_PretrainPOPAR
 from nnunetv2_factorizer.trainers.nnUNetTrainerConvFactorizer import nnUNetTrainerConvFactorizer
@@ -89,6 +90,9 @@ class nnUNetTrainerShortGlobalFactorizer(Short, nnUNetTrainerGlobalFactorizer): 
 
 
 class nnUNetTrainerShortMuon(Short, nnUNetTrainerMuon): ...
+
+
+class nnUNetTrainerShort_Consistency(Short, nnUNetTrainer_Consistency): ...
 
 
 class nnUNetTrainerShort_PretrainMAE(Short, nnUNetTrainer_PretrainMAE): ...
