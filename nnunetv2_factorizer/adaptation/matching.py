@@ -12,9 +12,6 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
-from sklearn.cluster import KMeans
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
 
 PCA_DIMENSIONS, TSNE_DIMENSIONS = 8, 2
 """Of the space of the clusters."""
@@ -72,6 +69,9 @@ def match(
         matching: `hungarian`, or `random` as a control.
         seed: of all that is random.
     """
+    from sklearn.cluster import KMeans  # a second, and whoever looks for a trainer imports this file
+    from sklearn.decomposition import PCA
+
     features = np.concatenate([source, target])
     pca = PCA(min(components, *features.shape), random_state=seed).fit(features)
     scaled = pca.components_ / max(np.sqrt(pca.explained_variance_[0]), np.finfo(np.float32).tiny)
@@ -97,6 +97,10 @@ def match(
 
 def _embed(points: Array, embedding: str, seed: int) -> Array:
     if embedding == "tsne":
+        from sklearn.manifold import TSNE
+
         perplexity = min(30.0, (len(points) - 1) / 3)
         return TSNE(TSNE_DIMENSIONS, init="pca", perplexity=perplexity, random_state=seed).fit_transform(points)
+    from sklearn.decomposition import PCA
+
     return PCA(min(PCA_DIMENSIONS, *points.shape), random_state=seed).fit_transform(points)

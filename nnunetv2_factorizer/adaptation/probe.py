@@ -2,17 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from acvl_utils.cropping_and_padding.padding import pad_nd_image
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import balanced_accuracy_score
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from nnunetv2_factorizer.case_metadata import Value
@@ -57,7 +53,7 @@ def case_features(predictor: nnUNetPredictor, data: Tensor, stages: Sequence[int
         data: the preprocessed image `(C, *S)`.
         stages: as in `pool_stages`.
     """
-    encoder = uncompiled(predictor.network).to(predictor.device).eval().encoder
+    encoder: Any = uncompiled(predictor.network).to(predictor.device).eval().encoder
     patch = predictor.configuration_manager.patch_size
     padded, _ = pad_nd_image(data, patch, "constant", {"value": 0}, True, None)
     windows = predictor._internal_get_sliding_window_slicers(tuple(padded.shape[1:]))
@@ -76,6 +72,12 @@ def linear_probe(features: Mapping[str, NDArray[np.float32]], values: Mapping[st
     Raises:
         UserError: all cases have one value, or a value has a single case.
     """
+    from sklearn.linear_model import LogisticRegression  # a second, and whoever looks for a trainer imports this file
+    from sklearn.metrics import balanced_accuracy_score
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     cases = sorted(features)
     kinds, labels, numbers = np.unique([str(values[case]) for case in cases], return_inverse=True, return_counts=True)
     if len(kinds) < 2 or numbers.min() < 2:

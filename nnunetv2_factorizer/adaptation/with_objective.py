@@ -50,7 +50,8 @@ class WithObjective(Guard):
             self._heads = AdamW(heads, self.heads_lr)
             # A GradScaler calls the optimiser, and with it this, only where all gradients are finite.
             optimizer.register_step_pre_hook(self._step_heads)
-        bare(self.network).encoder.register_forward_hook(self._keep_features)
+        encoder: Any = bare(self.network).encoder
+        encoder.register_forward_hook(self._keep_features)
         return optimizer, schedule
 
     def _build_loss(self) -> nn.Module:

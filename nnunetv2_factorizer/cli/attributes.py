@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from nnunetv2.imageio.reader_writer_registry import (
@@ -48,7 +49,7 @@ def main() -> None:
     cases, reader = _images_of_folder(args.i) if args.d is None else _images_of_dataset(args.d)
     recorded = {} if args.d is None else _recorded(args.d, column)
     look = typology_angle if args.sites is None else describe_raw
-    seen = list(map_cases(partial(_look, look, reader), cases, show_progress=not args.disable_progress_bar))
+    seen: list[Any] = list(map_cases(partial(_look, look, reader), cases, show_progress=not args.disable_progress_bar))
     values: list[Value] = []
     if args.sites is None:
         values += [fitzpatrick(degrees) for degrees in seen]
@@ -69,9 +70,7 @@ def main() -> None:
     print(f"Wrote {args.o}. To use it, copy it beside dataset.json as {FILE}, in nnUNet_raw or nnUNet_preprocessed.")
 
 
-def _look(
-    look: Callable[[NDArray[np.float32], str], float | NDArray[np.float64]], reader: Reader, case: Case
-) -> float | NDArray[np.float64]:
+def _look(look: Callable[[NDArray[np.float32], str], Any], reader: Reader, case: Case) -> Any:
     image, _ = reader(list(case.images))
     return look(image, case.name)
 

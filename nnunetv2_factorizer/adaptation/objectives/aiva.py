@@ -29,6 +29,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nnunetv2_factorizer.adaptation.matching import Matching, match
+from nnunetv2_factorizer.adaptation.methods.mmtl import MMTL
 from nnunetv2_factorizer.adaptation.objective import Batch, Objective
 from nnunetv2_factorizer.adaptation.paired import pair
 from nnunetv2_factorizer.adaptation.target_data import find_target
@@ -58,6 +59,11 @@ class AIVA(Objective):
 
     def __init__(self, trainer: "WithObjective") -> None:
         super().__init__(trainer)
+        if isinstance(getattr(trainer, "adaptation", None), MMTL):
+            raise UserError(
+                f"{type(trainer).__name__} would have a labelled target (MMTL) beside an unlabelled one (AIVA).",
+                "Take MMTL where the new scanner has labels, and AIVA without MMTL where it has none.",
+            )
         self.register_buffer("first", torch.zeros(2))  # the number of the first values of L_align, and their sum
         self.matched: Matching | None = None
 
@@ -132,8 +138,8 @@ class RandomMatching(AIVA):
 def averaged(features: Tensor) -> Tensor:
     """`(B, C, *S)` averaged to at most `CELLS` cells an axis, `(B, F)`."""
     cells = [min(CELLS, size) for size in features.shape[2:]]
-    pool = {1: functional.adaptive_avg_pool1d, 2: functional.adaptive_avg_pool2d, 3: functional.adaptive_avg_pool3d}
-    return pool[len(cells)](features.float(), cells).flatten(1)
+    pool: Any = functional.adaptive_avg_pool3d if len(cells) == 3 else functional.adaptive_avg_pool2d
+    return pool(features.float(), cells).flatten(1)
 
 
 def align(features: Tensor, clusters: Tensor, anchors: Tensor) -> Tensor:

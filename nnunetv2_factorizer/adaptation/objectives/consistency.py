@@ -49,8 +49,8 @@ class Consistency(Objective):
         names, configuration = channel_names(trainer.dataset_json), trainer.configuration_manager
         self.channels = len(names)  # in a cascade, labels of the first stage are behind them
         self.jitter = jitter_for(names, configuration.normalization_schemes)
-        widths = bare(trainer.network).encoder.output_channels
-        self.generator = Generator(widths, self.channels, len(configuration.patch_size))
+        encoder: Any = bare(trainer.network).encoder
+        self.generator = Generator(encoder.output_channels, self.channels, len(configuration.patch_size))
 
     def pose(self, batch: Batch) -> Batch:
         data, target, keys = batch["data"], batch["target"], list(batch["keys"])

@@ -58,8 +58,8 @@ class Unlearning(Objective):
         self.kinds = sorted(set(self.values.values()), key=str)
         number = torch.tensor([list(self.values.values()).count(kind) for kind in self.kinds])
         self.register_buffer("case_weights", len(self.values) / (len(self.kinds) * number), persistent=False)
-        channels = bare(trainer.network).encoder.output_channels
-        self.head = nn.Linear(2 * sum(channels[stage] for stage in self.stages), len(self.kinds))
+        encoder: Any = bare(trainer.network).encoder
+        self.head = nn.Linear(2 * sum(encoder.output_channels[stage] for stage in self.stages), len(self.kinds))
 
     def flatness(self, log_q: Tensor) -> Tensor:
         """What is smallest where the head's answer `(B, values)`, given as logarithms, is the same for all values."""

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from nnunetv2_factorizer.adaptation.matching import match
-from nnunetv2_factorizer.adaptation.objectives import AIVA
+from nnunetv2_factorizer.adaptation.methods import MMTL
+from nnunetv2_factorizer.adaptation.objectives import AIVA, aiva
 from nnunetv2_factorizer.adaptation.objectives.aiva import align, averaged
 from nnunetv2_factorizer.adaptation.paired import pair
 from nnunetv2_factorizer.adaptation.target_data import VARIABLE, find_target
@@ -84,7 +85,7 @@ def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def make(objective: Any = TWO) -> Any:
         trainer = trainer_of(objective, tmp_path, "PlainConvUNet", Adapting)
-        trainer.num_epochs, trainer.num_iterations_per_epoch = 4, 7
+        trainer.num_epochs, trainer.num_iterations_per_epoch = 4, 4
         trainer.plot_network_architecture = lambda: None
         return trainer
 
@@ -101,7 +102,10 @@ def train(trainer: Any, epoch: int) -> None:
     trainer.on_train_epoch_end([{"loss": 1.0}])
 
 
-def test_the_target_is_drawn_and_it_goes_on_exactly(begin: Any, tmp_path: Path) -> None:
+def test_the_target_is_drawn_and_it_goes_on_exactly(
+    begin: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aiva, "FIRST", 2)
     trainer = begin()
     trainer.on_train_start()
     assert f"Target: 1 cases of {TARGET}; their labels are not read" in log_of(trainer)
@@ -118,8 +122,8 @@ def test_the_target_is_drawn_and_it_goes_on_exactly(begin: Any, tmp_path: Path) 
     save(trainer, tmp_path / "checkpoint_latest.pth")
     train(trainer, 1)
     pulls = trainer._terms["align"]
-    assert not any(pulls[:6])  # lambda is 1 over their mean
-    assert all(0.05 < pull < 20 for pull in pulls[6:])
+    assert not any(pulls[:2])  # lambda is 1 over their mean
+    assert all(0.05 < pull < 20 for pull in pulls[2:])
     assert log_of(trainer).count("mean distance of 2 matched centres: ") == 2
 
     resumed = begin()
@@ -189,3 +193,9 @@ def test_too_few_patches_for_the_clusters(begin: Any) -> None:
     with pytest.raises(UserError, match="10 patches of each data set, fewer than the 12 clusters") as caught:
         trainer.on_train_start()
     assert "num_iterations_per_epoch to 6 or more" in caught.value.remedy
+
+
+def test_mmtl_has_another_kind_of_target(begin: Any, tmp_path: Path) -> None:
+    mixed = type("Mixed", (Adapting,), {"method": MMTL})
+    with pytest.raises(UserError, match=r"a labelled target \(MMTL\) beside an unlabelled one \(AIVA\)"):
+        trainer_of(TWO, tmp_path, "PlainConvUNet", mixed).initialize()
