@@ -5,8 +5,8 @@
     python -m benchmarks.pretraining plot -o OUT
 
 Pre-training sees the 160 training images of the fold (or phantoms, or noise) without their labels; then a training with
-the labels of a few of them, validated on the 40 other cases. `run` leaves out what OUT holds already and resumes what
-was interrupted. The environment variables of nnU-Net must be set. One JSON file a run.
+the labels of a few of them, validated on the 40 other cases without mirroring. `run` leaves out what OUT holds already
+and resumes what was interrupted. The environment variables of nnU-Net must be set. One JSON file a run.
 """
 
 import argparse

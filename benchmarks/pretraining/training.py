@@ -77,7 +77,7 @@ def run(arm: str, cases: int, selection: int, iterations: int, pretraining_itera
     return {
         **{"arm": arm, "cases": cases, "selection": selection, "iterations": iterations},
         **{"pretraining_iterations": pretraining_iterations, "pretraining_seconds": seconds},
-        **train_and_validate(trainer),
+        **train_and_validate(trainer, mirroring=False),
     }
 
 

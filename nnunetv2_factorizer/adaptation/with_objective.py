@@ -50,7 +50,8 @@ class WithObjective(Guard):
             self._heads = AdamW(heads, self.heads_lr)
             # A GradScaler calls the optimiser, and with it this, only where all gradients are finite.
             optimizer.register_step_pre_hook(self._step_heads)
-        encoder: Any = bare(self.network).encoder
+        encoder = bare(self.network).encoder
+        assert isinstance(encoder, nn.Module)
         encoder.register_forward_hook(self._keep_features)
         return optimizer, schedule
 

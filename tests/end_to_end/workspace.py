@@ -10,6 +10,10 @@ from typing import Any
 import torch
 
 from nnunetv2_factorizer.ext_trainer import VARIABLE, trainers_folder
+from tests.end_to_end.programs import run_elsewhere, run_program
+
+# nnU-Net takes all cores, and threads that spin while they wait take them from other tests.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 PLANS = "nnUNetPlans"
 PROGRAMS = Path(sys.executable).parent
@@ -33,11 +37,11 @@ class Workspace:
         return other
 
     def run(
-        self, *command: str, check: bool = True, programs: Path = PROGRAMS, **environment: str | None
+        self, *command: str, check: bool = True, programs: Path = PROGRAMS, **changes: str | None
     ) -> subprocess.CompletedProcess[str]:
         """Runs a command of this environment, or of the one whose `programs` are given.
 
-        `environment` goes on top of nnU-Net's variables; None takes one away.
+        `changes` go on top of nnU-Net's variables; None takes one away.
         """
         variables = {
             "nnUNet_raw": str(self.folder / "raw"),
@@ -47,15 +51,11 @@ class Workspace:
             # nnU-Net's planner needs at least 1, and a training that is killed leaves its workers behind.
             "nnUNet_n_proc_DA": "0" if command[0] == "nnUNetv2_train" else "1",
             "nnUNet_def_n_proc": "1",
-            "OMP_WAIT_POLICY": "PASSIVE",  # nnU-Net takes all cores, and threads that spin take them from other tests
         }
-        merged = os.environ | variables | environment
-        done = subprocess.run(
-            [str(programs / command[0]), *command[1:]],
-            env={name: value for name, value in merged.items() if value is not None},
-            capture_output=True,
-            text=True,
-        )
+        merged = os.environ | variables | changes
+        environment = {name: value for name, value in merged.items() if value is not None}
+        run = run_program if programs == PROGRAMS else run_elsewhere
+        done = run([str(programs / command[0]), *command[1:]], environment)
         if check:
             assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
         return done

@@ -11,6 +11,8 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2_factorizer.adaptation.methods import MMTL
 from nnunetv2_factorizer.adaptation.trainer import Adapting
 from nnunetv2_factorizer.families import FACTORIZER
+from nnunetv2_factorizer.trainers.nnUNetTrainer_CateNorm import nnUNetTrainer_CateNorm
+from nnunetv2_factorizer.trainers.nnUNetTrainer_CleanLabels import nnUNetTrainer_CleanLabelsIgnore
 from nnunetv2_factorizer.trainers.nnUNetTrainer_Consistency import nnUNetTrainer_Consistency
 from nnunetv2_factorizer.trainers.nnUNetTrainer_PretrainMAE import nnUNetTrainer_PretrainMAE
 from nnunetv2_factorizer.trainers.nnUNetTrainer_PretrainPOPAR import nnUNetTrainer_PretrainPOPAR
@@ -108,3 +110,16 @@ class nnUNetTrainerShortSwinFactorizer_Finetune(Short, nnUNetTrainerSwinFactoriz
 class nnUNetTrainerShortSwinFactorizer_AdaptMMTL(Short, Adapting, FactorizerTrainer):
     method = MMTL
     choices = FACTORIZER.variants["Swin"]
+
+
+class nnUNetTrainerShort_CleanLabelsIgnore(Short, nnUNetTrainer_CleanLabelsIgnore):
+    """Four iterations are not sure of anything, and no curve has flattened."""
+
+    tau, every = 0.34, 1
+
+    def starts(self, overlaps: list[float]) -> bool:
+        return True
+
+
+class nnUNetTrainerShort_CateNorm(Short, nnUNetTrainer_CateNorm):
+    plain_share = 0.5
