@@ -45,7 +45,7 @@ def read_column(dataset: Path, column: str, cases: Sequence[str]) -> dict[str, V
         UserError: the file is not there or is something else, or lacks a case or the column of a case.
     """
     path = dataset / FILE
-    metadata = _read(path)
+    metadata = read_metadata(path)
     values: dict[str, Value] = {}
     for case in cases:
         if case not in metadata:
@@ -80,7 +80,12 @@ def group_cases(dataset: Path, column: str, cases: Sequence[str]) -> dict[Value,
     return dict(groups)
 
 
-def _read(path: Path) -> dict[str, dict[str, Value]]:
+def read_metadata(path: Path) -> dict[str, dict[str, Value]]:
+    """The columns of each case in the file.
+
+    Raises:
+        UserError: it is not there, or it is something else.
+    """
     if not path.is_file():
         raise UserError(f"{path} does not exist.", f"Write it, such as {EXAMPLE}.")
     try:

@@ -72,15 +72,15 @@ def _check_meaning(
     name = trainer.plans_manager.dataset_name
     for there, here in (
         (labels_of(description), labels_of(trainer.dataset_json)),
-        (_channels(description), _channels(trainer.dataset_json)),
+        (channels_of(description), channels_of(trainer.dataset_json)),
     ):
         if there != here:
             raise UserError(
                 f"{source} and {name} cannot be mixed in a batch: {json.dumps(there)} there, {json.dumps(here)} here.",
                 f"Write the cases of {name} with the labels and channels of the source, {OTHER_METHODS}",
             )
-    there = _preprocessing(plans, configuration)
-    here = _preprocessing(trainer.plans_manager, trainer.configuration_name)
+    there = preprocessing_of(plans, configuration)
+    here = preprocessing_of(trainer.plans_manager, trainer.configuration_name)
     for key, value in there.items():
         if value != here[key]:
             raise UserError(
@@ -94,12 +94,13 @@ def _check_meaning(
             )
 
 
-def _channels(dataset_json: dict[str, Any]) -> dict[str, Any]:
-    """By either of the names that nnU-Net knows."""
+def channels_of(dataset_json: dict[str, Any]) -> dict[str, Any]:
+    """Of the images of a data set, by either of the names that nnU-Net knows."""
     return {"channel_names": dataset_json.get("channel_names", dataset_json.get("modality"))}
 
 
-def _preprocessing(plans: PlansManager, configuration: str) -> dict[str, Any]:
+def preprocessing_of(plans: PlansManager, configuration: str) -> dict[str, Any]:
+    """What of a configuration makes a voxel mean what it does, by its name in the plans."""
     settings = plans.get_configuration(configuration).configuration
     meaning = {"transpose_forward": plans.transpose_forward, **{key: settings[key] for key in PREPROCESSING}}
     if "CTNormalization" in settings["normalization_schemes"]:

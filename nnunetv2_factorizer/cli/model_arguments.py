@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
 from nnunetv2.utilities.file_path_utilities import get_output_folder
 
 from nnunetv2_factorizer.errors import UserError
@@ -69,6 +70,18 @@ def results_folder(dataset: str, trainer: str, plans: str, configuration: str) -
     except RuntimeError as error:
         remedy = "Give the ID or the name of one of your data sets with -d, or a folder with -m."
         raise UserError(str(error), remedy) from error
+
+
+def dataset_name(name_or_id: str) -> str:
+    """The full name of a data set.
+
+    Raises:
+        UserError: nnU-Net knows no such data set.
+    """
+    try:
+        return str(maybe_convert_to_dataset_name(name_or_id))
+    except (RuntimeError, ValueError) as error:
+        raise UserError(str(error), "Give the ID or the name of one of your data sets with -d.") from error
 
 
 def whole_number(text: str) -> int:

@@ -56,7 +56,7 @@ def describe(predictor: nnUNetPredictor, data: Tensor) -> dict[str, float]:
     descriptors: dict[str, float] = {}
     for name, channel in zip(names, data.numpy(), strict=True):
         prefix = f"{name}: " if len(names) > 1 else ""
-        descriptors |= {prefix + what: value for what, value in _describe(channel, axes).items()}
+        descriptors |= {prefix + what: value for what, value in describe_channel(channel, axes).items()}
     return descriptors
 
 
@@ -97,8 +97,8 @@ def _axis_names(predictor: nnUNetPredictor) -> list[str]:
     return ["zyx"[axis] for axis in predictor.plans_manager.transpose_forward]
 
 
-def _describe(x: NDArray[np.float32], axes: Mapping[str, float]) -> dict[str, float]:
-    """Of one channel `(*S)`; `axes` are the names of the last axes and their spacing in mm."""
+def describe_channel(x: NDArray[np.float32], axes: Mapping[str, float]) -> dict[str, float]:
+    """Of one normalised channel `(*S)`; `axes` are the names of the last axes and their spacing in mm."""
     quantiles = np.quantile(x, list(QUANTILES.values()))
     threshold = threshold_otsu(x)
     bright = x > threshold

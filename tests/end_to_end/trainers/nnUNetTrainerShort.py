@@ -13,6 +13,7 @@ from nnunetv2_factorizer.adaptation.trainer import Adapting
 from nnunetv2_factorizer.families import FACTORIZER
 from nnunetv2_factorizer.trainers.nnUNetTrainer_CateNorm import nnUNetTrainer_CateNorm
 from nnunetv2_factorizer.trainers.nnUNetTrainer_CleanLabels import nnUNetTrainer_CleanLabelsIgnore
+from nnunetv2_factorizer.trainers.nnUNetTrainer_Consistency import nnUNetTrainer_Consistency
 from nnunetv2_factorizer.trainers.nnUNetTrainer_PretrainMAE import nnUNetTrainer_PretrainMAE
 from nnunetv2_factorizer.trainers.nnUNetTrainer_PretrainPOPAR import nnUNetTrainer_PretrainPOPAR
 from nnunetv2_factorizer.trainers.nnUNetTrainerConvFactorizer import nnUNetTrainerConvFactorizer
@@ -91,6 +92,9 @@ class nnUNetTrainerShortGlobalFactorizer(Short, nnUNetTrainerGlobalFactorizer): 
 
 
 class nnUNetTrainerShortMuon(Short, nnUNetTrainerMuon): ...
+
+
+class nnUNetTrainerShort_Consistency(Short, nnUNetTrainer_Consistency): ...
 
 
 class nnUNetTrainerShort_PretrainMAE(Short, nnUNetTrainer_PretrainMAE): ...
