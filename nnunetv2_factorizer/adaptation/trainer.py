@@ -106,6 +106,10 @@ class Adapting(Finetuning):
         super().on_train_epoch_end(train_outputs)
         self.adaptation.end_epoch()
 
+    def on_train_end(self) -> None:
+        self.adaptation.end_training()
+        super().on_train_end()
+
     @property
     def _origin(self) -> str:
         """The file that the training began with."""
