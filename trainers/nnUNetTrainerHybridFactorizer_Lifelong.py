@@ -1,4 +1,4 @@
-"""Hybrid Factorizer for any plans, trained on one stage of a pool with Muon; see `nnUNetv2_factorizer_lifelong`."""
+"""Hybrid Factorizer for any plans, trained on one stage of a pool with Muon."""
 
 from nnunetv2_factorizer.adaptation.with_objective import WithObjective
 from nnunetv2_factorizer.families import FACTORIZER

@@ -1,4 +1,4 @@
-"""The architecture that the plans name, trained on one stage of a pool with Muon; see `nnUNetv2_factorizer_lifelong`."""
+"""The architecture that the plans name, trained on one stage of a pool with Muon."""
 
 from nnunetv2_factorizer.adaptation.with_objective import WithObjective
 from nnunetv2_factorizer.lifelong.methods import EWC, Joint, LwF, ODEx, Rehearsal, Sequential

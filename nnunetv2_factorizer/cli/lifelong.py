@@ -49,7 +49,7 @@ def _train(args: argparse.Namespace) -> None:
         nnunet_folder(variable)
     try:
         dataset = maybe_convert_to_dataset_name(int(args.d) if args.d.isdecimal() else args.d)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         raise UserError(str(error), "Give the ID or the name of one of your data sets with -d.") from error
     wanted = Wanted(
         folder=args.pool,
@@ -106,8 +106,8 @@ def _add_train(commands: Any) -> None:
     parser = commands.add_parser(
         "train",
         help="train one stage, into a new pool or an existing one",
-        description="Train one stage by nnU-Net's own training. The first stage starts from scratch, each other one from "
-        "the nearest member of the pool. POOL/pool.json changes once, when the stage is trained; interrupted, the "
+        description="Train one stage by nnU-Net's own training. The first stage starts from scratch, each other one "
+        "from the nearest member of the pool. POOL/pool.json changes once, when the stage is trained; interrupted, the "
         "stage is not in the pool and goes on with --c. Before and after the training, held-out cases are segmented "
         "for the matrix of `evaluate`. -c, -tr, --method and --history are settings of the pool: later stages take "
         "them from it.",
@@ -122,7 +122,8 @@ def _add_train(commands: Any) -> None:
     add("-tr", help=f"family of trainers, the method's name is put behind it; default: {DEFAULTS['trainer']}")
     add("-f", default="0", metavar="FOLD", help="one fold, a number or all; default: 0. all leaves no held-out cases")
     add("--method", choices=METHODS, help="odex: the pool grows where a stage is new; the others keep one model: "
-        f"sequential forgets, joint sees all old data, ewc and lwf none, rehearsal a few; default: {DEFAULTS['method']}",
+        f"sequential forgets, joint sees all old data, ewc and lwf none, rehearsal a few; default: "
+        f"{DEFAULTS['method']}",
         )  # fmt: skip
     add("--history", choices=HISTORIES, help="how distances to the stages of a member are put together, default: "
         f"{DEFAULTS['history']}")  # fmt: skip
@@ -135,7 +136,7 @@ def _add_predict(commands: Any) -> None:
         "predict",
         help="predict images, each with the nearest member",
         description="Predict like nnUNetv2_predict, each image with the member of the pool whose stages it is most "
-        f"like; bit for bit what nnUNetv2_predict gives with that member. OUT/{prediction.TABLE} says which one it was.",
+        f"like; bit for bit what nnUNetv2_predict gives with that member. OUT/{prediction.TABLE} says which it was.",
     )
     parser.set_defaults(run=_predict, parser=parser)
     add = parser.add_argument
@@ -156,9 +157,9 @@ def _add_evaluate(commands: Any) -> None:
     parser = commands.add_parser(
         "evaluate",
         help="the stage-by-stage matrix of Dice, then Dice, BWT and FWT",
-        description="Print the matrix that `train` measured on held-out cases, and Dice, BWT and FWT. What is missing of "
-        f"its last row is measured first. Writes {' and '.join(f'POOL/{name}' for name in report.FILES)}. "
-        "BWT: after the last stage minus after its own, near 0 is good. FWT: after a stage minus before it, on that stage.",
+        description="Print the matrix that `train` measured on held-out cases, and Dice, BWT and FWT. What is missing "
+        f"of its last row is measured first. Writes {' and '.join(f'POOL/{name}' for name in report.FILES)}. "
+        "BWT: after the last stage minus after its own, near 0 is good. FWT: after a stage minus before it, on it.",
     )
     parser.set_defaults(run=_evaluate, parser=parser)
     _add_pool(parser)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 import torch
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
 from nnunetv2_factorizer import DISTRIBUTION
 from nnunetv2_factorizer.errors import UserError

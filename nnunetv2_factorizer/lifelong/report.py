@@ -27,8 +27,7 @@ def as_markdown(pool: Pool, matrix: Matrix) -> str:
         "| --- | --- | --- |",
         f"| {_cell(summary.dice)} | {_cell(summary.bwt)} | {_cell(summary.fwt)} |",
         "",
-        f"| member | {'stages, nearest of them counts' if pool.history == 'min' else f'stages, {pool.history} of them'} "
-        "| folder |",
+        f"| member | its stages, of whose distances the {pool.history} counts | folder |",
         "| --- | --- | --- |",
     ]
     for number, member in enumerate(pool.members):

@@ -60,8 +60,8 @@ def require_enough(cases: FoldCases, dataset: str) -> None:
     if (number := len(cases.train)) < FEWEST:
         raise UserError(
             f"the stage {dataset} has {number} training cases, which do not say how much its cases differ.",
-            f"At least {FEWEST} are needed, and tens are better. Join it with the next stage; or adapt a model without a "
-            "pool, by a trainer such as nnUNetTrainer_AdaptAll.",
+            f"At least {FEWEST} are needed, and tens are better. Join it with the next stage; or adapt a model without "
+            "a pool, by a trainer such as nnUNetTrainer_AdaptAll.",
         )
 
 

@@ -77,7 +77,7 @@ def current_stage() -> StageRecord:
     path = os.environ.get(VARIABLE)
     if not path or not Path(path).is_file():
         raise UserError(
-            f"this trainer belongs to a pool of models, but the variable {VARIABLE} names no stage: {path or 'not set'}.",
+            f"this trainer belongs to a pool of models, but {VARIABLE} names no stage: {path or 'not set'}.",
             "Train the stage by `nnUNetv2_factorizer_lifelong train -d DATASET -pool FOLDER`, which goes on with --c.",
         )
     return read_stage(Path(path))
@@ -93,7 +93,7 @@ def cases_of(data: StageData, configuration: str) -> FoldCases:
     if not file.is_file():
         raise UserError(
             f"{file} does not exist, but the stage {data.dataset} is needed.",
-            "Bring its preprocessed data back, or take a method that needs no earlier data: odex, ewc, lwf, sequential.",
+            "Bring its preprocessed data back. Pools of odex, ewc, lwf and sequential need no earlier data.",
         )
     settings = PlansManager(read_json(file)).get_configuration(configuration)
     return fold_cases(data.dataset, settings, data.fold, "the pool")

@@ -198,7 +198,11 @@ def _train(folder: Path, record: StageRecord, trainer: str, start: Path | None, 
     base.mkdir(parents=True, exist_ok=True)
     record.save(path)
     begun = any((results / f"fold_{data.fold}" / name).is_file() for name in UNFINISHED)
-    variables = {"nnUNet_results": str(folder / MODELS), VARIABLE: str(path), START: None if start is None else str(start)}
+    variables = {
+        "nnUNet_results": str(folder / MODELS),
+        VARIABLE: str(path),
+        START: None if start is None else str(start),
+    }
     print(f"nnUNetv2_train {data.dataset} {record.configuration} {data.fold} -tr {trainer} -p {data.plans}")
     with _environment(variables):
         torch.set_num_threads(os.cpu_count() or 1 if wanted.device.type == "cpu" else 1)  # as nnUNetv2_train does

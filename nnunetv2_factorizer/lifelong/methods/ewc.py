@@ -49,9 +49,7 @@ class EWC(Method):
             )
         known = torch.load(file, map_location="cpu", weights_only=True)
         named = bare(self.trainer.network).named_parameters()
-        self._pulled = tuple(
-            (name, p, known["fisher"][name].to(p), known["weighted"][name].to(p)) for name, p in named
-        )
+        self._pulled = tuple((name, p, known["fisher"][name].to(p), known["weighted"][name].to(p)) for name, p in named)
 
     @torch.no_grad()
     def _pull(self, *_: Any) -> None:

@@ -3,13 +3,13 @@
     history of model j:  B_j = {(mu_k, Sigma_k)}, one entry a stage
     distance:            d_j(z) = sum over B_j of D_M(z; mu, Sigma),  D_M^2 = (z - mu)^T Sigma^-1 (z - mu)
     nearest:             j* = argmin_j d_j(z), the same in training and for an image
-    a stage continues j* where the mean of d_j* over its cases is below xi = 2 mu, mu the mean distance of data that j*
-    knows; else a new model begins as a copy of j*, with a copy of its history. The stage's entry is appended.
+    a stage continues j* where the mean of d_j* over its cases is below xi = 2 mu, mu the mean distance of data that
+    j* knows; else a new model begins as a copy of j*, with a copy of its history. The stage's entry is appended.
 
 In the paper: `mu` is the feature mean and the mean distance, both. By Eq. 4, read literally with one network for all
 features, a model that was copied and has one entry more is farther than its origin for every image, so that no image
-would choose it; `sum` is that. `mean` and `min` are ours, and `min` is the default: of two models that are equally near,
-the older one is taken, so a copy is chosen for what it alone has seen.
+would choose it; `sum` is that. `mean` and `min` are ours. `min` is the default: of two models that are equally near the
+older one is taken, so a copy is chosen for what it alone has seen.
 
 Ours, too: features z of the screen (inputs of instance normalisation, of which z after it says nothing), all by the
 network of the first stage, so that entries never go stale and distances to several models can be compared; shrunken

@@ -11,6 +11,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2_factorizer.adaptation.methods import MMTL
 from nnunetv2_factorizer.adaptation.trainer import Adapting
 from nnunetv2_factorizer.families import FACTORIZER
+from nnunetv2_factorizer.trainers.nnUNetTrainer_Lifelong import nnUNetTrainer_LifelongODEx
 from nnunetv2_factorizer.trainers.nnUNetTrainer_PretrainMAE import nnUNetTrainer_PretrainMAE
 from nnunetv2_factorizer.trainers.nnUNetTrainer_PretrainPOPAR import nnUNetTrainer_PretrainPOPAR
 from nnunetv2_factorizer.trainers.nnUNetTrainerConvFactorizer import nnUNetTrainerConvFactorizer
@@ -104,3 +105,6 @@ class nnUNetTrainerShortSwinFactorizer_Finetune(Short, nnUNetTrainerSwinFactoriz
 class nnUNetTrainerShortSwinFactorizer_AdaptMMTL(Short, Adapting, FactorizerTrainer):
     method = MMTL
     choices = FACTORIZER.variants["Swin"]
+
+
+class nnUNetTrainerShort_LifelongODEx(Short, nnUNetTrainer_LifelongODEx): ...
