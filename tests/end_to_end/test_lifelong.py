@@ -37,14 +37,15 @@ def stages(phantom: Workspace) -> Workspace:
 def test_three_stages(stages: Workspace, tmp_path: Path) -> None:
     pool = tmp_path / "pool"
     train = (COMMAND, "train", "-pool", str(pool), "-tr", TRAINER, *QUIET, "-d")
-    stages.run(*train, stages.dataset_id, "-c", "3d_fullres", SKIP_VALIDATION="1")
+    alone = {"nnUNet_n_proc_DA": "0"}  # workers outlive a training that is killed
+    stages.run(*train, stages.dataset_id, "-c", "3d_fullres", SKIP_VALIDATION="1", **alone)
     before = (pool / "pool.json").read_bytes()
-    killed = stages.run(*train, "992", check=False, STOP_AFTER_EPOCHS="1")
+    killed = stages.run(*train, "992", check=False, STOP_AFTER_EPOCHS="1", **alone)
     assert killed.returncode == 3, killed.stderr[-2000:]
     assert (pool / "pool.json").read_bytes() == before
-    done = stages.run(*train, "992", "--c", SKIP_VALIDATION="1")
+    done = stages.run(*train, "992", "--c", SKIP_VALIDATION="1", **alone)
     assert "it goes on" in done.stdout
-    done = stages.run(*train, "991", SKIP_VALIDATION="1")
+    done = stages.run(*train, "991", SKIP_VALIDATION="1", **alone)
     assert "a new member begins as its copy" in done.stdout
 
     images, output = tmp_path / "images", tmp_path / "predicted"

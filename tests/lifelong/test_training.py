@@ -167,7 +167,10 @@ def test_a_stage_of_another_plan(tmp_path: Path, train: Train) -> None:
     with pytest.raises(UserError, match="labels is ") as caught:
         train(SAME)
     assert "labels and channels of the first stage" in caught.value.remedy
-    for name, plans, match in ((OTHER, "nnUNetPlans", "was not planned as nnUNetPlans"), ("Dataset905_No", PLANS, "")):
+    for name, plans, match in (
+        (OTHER, "nnUNetPlans", "was not planned as nnUNetPlans"),
+        ("Dataset905_No", PLANS, "was not planned as"),
+    ):
         with pytest.raises(UserError, match=match) as caught:
             train(name, plans=plans)
         assert "nnUNetv2_move_plans_between_datasets" in caught.value.remedy
