@@ -3,8 +3,8 @@
     python -m benchmarks.lifelong run -o OUT [--arm NAME ...] [--iterations 250] [--seed 0] [--jobs 2]
     python -m benchmarks.lifelong table -o OUT
 
-Each arm is a pool below OUT/pools, trained stage after stage on 2 mm voxels; a JSON file an arm is left in OUT. The
-environment variables of nnU-Net must be set. What was interrupted goes on, what is in OUT is not repeated.
+Each arm is a pool in nnU-Net's folder of results, trained stage after stage on 2 mm voxels; a JSON file an arm is left
+in OUT. The environment variables of nnU-Net must be set. What was interrupted goes on, what is in OUT is not repeated.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from nnunetv2.paths import nnUNet_results
 
 from benchmarks.learning.training import ITERATIONS_PER_EPOCH
 from benchmarks.lifelong.stages import DATASETS, PLANNED, prepare_stages
@@ -63,7 +64,8 @@ def main() -> None:
     else:
         torch.set_num_threads(1)
         file = _file(args, args.arm[0])
-        result = run(args.arm[0], args.o / "pools" / file.stem, args.iterations, args.seed)
+        pool = Path(nnUNet_results) / "lifelong" / file.stem
+        result = run(args.arm[0], pool, args.iterations, args.seed)
         with replacing(str(file)) as unfinished:
             Path(unfinished).write_text(json.dumps(result, indent=1), encoding="utf-8")
 

@@ -22,6 +22,7 @@ class Bench(Measured):
 
     def initialize(self) -> None:
         torch.manual_seed(self.seed)
+        torch.set_num_threads(1)  # several arms share the machine
         super().initialize()
 
     def perform_actual_validation(self, *_: Any, **__: Any) -> None:

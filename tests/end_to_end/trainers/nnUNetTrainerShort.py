@@ -107,4 +107,10 @@ class nnUNetTrainerShortSwinFactorizer_AdaptMMTL(Short, Adapting, FactorizerTrai
     choices = FACTORIZER.variants["Swin"]
 
 
-class nnUNetTrainerShort_LifelongODEx(Short, nnUNetTrainer_LifelongODEx): ...
+class nnUNetTrainerShort_LifelongODEx(Short, nnUNetTrainer_LifelongODEx):
+    def initialize(self) -> None:
+        super().initialize()
+        if "nnUNet_pretrained_checkpoint" in os.environ:
+            with torch.no_grad():  # a later stage: the first one has made them large already
+                for head in self.network.decoder.seg_layers:
+                    head.weight.div_(10)
