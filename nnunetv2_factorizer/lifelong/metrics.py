@@ -1,6 +1,6 @@
 """What a matrix of Dice over stages says: Dice, backward and forward transfer.
 
-R[i][j] is the mean Dice after stage i on held-out cases of stage j, both counted from 0, T the number of stages:
+`R[i][j]` is the mean Dice after stage i on held-out cases of stage j, both counted from 0, T the number of stages:
 
     Dice = mean over j of R[T-1][j]
     BWT  = mean over j < T-1 of R[T-1][j] - R[j][j]      near 0 is good, negative is forgetting

@@ -7,6 +7,7 @@ command of nnU-Net can use it. The manifest is written last and at once: whateve
 import dataclasses
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -58,8 +59,18 @@ class Model:
         return pool / self.folder / f"fold_{self.fold}" / CHECKPOINT
 
     def load(self, pool: Path, device: torch.device, **settings: Any) -> nnUNetPredictor:
-        """A predictor of it, with settings of `nnUNetPredictor`."""
-        return load_model(pool / self.folder, (self.fold,), CHECKPOINT, device, **settings)
+        """A predictor of it, with settings of `nnUNetPredictor`; the same object until `forget_loaded`."""
+        return _loaded(self, pool, device, **settings)
+
+
+@lru_cache(maxsize=8)
+def _loaded(model: Model, pool: Path, device: torch.device, **settings: Any) -> nnUNetPredictor:
+    return load_model(pool / model.folder, (model.fold,), CHECKPOINT, device, **settings)
+
+
+def forget_loaded() -> None:
+    """Gives the memory of loaded models back, before a training needs it."""
+    _loaded.cache_clear()
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ def predict_cases(
     processes: tuple[int, int] = (0, 0),
     **how: Any,
 ) -> None:
-    """Writes the segmentations; each member that takes an image is loaded once.
+    """Writes the segmentations, member after member.
 
     Args:
         pool: whose members predict.

@@ -61,7 +61,7 @@ def fill(folder: Path, row: int, stages: list[StageData], measure: Measure) -> N
 
 
 def matrix(pool: Pool, folder: Path) -> list[list[float | None]]:
-    """R[i][j] as `metrics` takes it."""
+    """`R[i][j]` as `metrics` takes it."""
     scores, names = read_scores(folder), [stage.data.dataset for stage in pool.stages]
     rows = [scores.get(str(i), {}) for i in range(len(names))]
     return [[mean(row[name].values()) if name in row else None for name in names] for row in rows]

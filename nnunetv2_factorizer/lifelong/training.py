@@ -203,6 +203,7 @@ def _train(folder: Path, record: StageRecord, trainer: str, start: Path | None, 
         VARIABLE: str(path),
         START: None if start is None else str(start),
     }
+    pools.forget_loaded()
     print(f"nnUNetv2_train {data.dataset} {record.configuration} {data.fold} -tr {trainer} -p {data.plans}")
     with _environment(variables):
         torch.set_num_threads(os.cpu_count() or 1 if wanted.device.type == "cpu" else 1)  # as nnUNetv2_train does

@@ -10,11 +10,13 @@ import SimpleITK as sitk
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
+from nnunetv2_factorizer.ext_trainer import VARIABLE
 from tests.end_to_end.workspace import PLANS, Workspace
 
 COMMAND = "nnUNetv2_factorizer_lifelong"
 SAME, NOISE = "Dataset992_Same", "Dataset991_Noise"
 TRAINER = "nnUNetTrainerShort_Lifelong"
+TRAINERS = str(Path(__file__).parent / "trainers")
 QUIET = ("-device", "cpu", "--disable_progress_bar")
 
 
@@ -37,7 +39,8 @@ def stages(phantom: Workspace) -> Workspace:
 def test_three_stages(stages: Workspace, tmp_path: Path) -> None:
     pool = tmp_path / "pool"
     train = (COMMAND, "train", "-pool", str(pool), "-tr", TRAINER, *QUIET, "-d")
-    alone = {"nnUNet_n_proc_DA": "0"}  # workers outlive a training that is killed
+    # Workers outlive a training that is killed, and nnU-Net imports every trainer that it looks through.
+    alone = {"nnUNet_n_proc_DA": "0", VARIABLE: TRAINERS}
     stages.run(*train, stages.dataset_id, "-c", "3d_fullres", SKIP_VALIDATION="1", **alone)
     before = (pool / "pool.json").read_bytes()
     killed = stages.run(*train, "992", check=False, STOP_AFTER_EPOCHS="1", **alone)
@@ -53,22 +56,21 @@ def test_three_stages(stages: Workspace, tmp_path: Path) -> None:
     for path in (stages.folder / "raw" / NOISE / "imagesTs").iterdir():
         shutil.copy(path, images / f"noise_{path.name}")
     flags = ("-device", "cpu", "--disable_progress_bar", "--disable_tta", "-npp", "0", "-nps", "0")
-    stages.run(COMMAND, "predict", "-i", str(images), "-o", str(output), "-pool", str(pool), *flags)
+    stages.run(COMMAND, "predict", "-i", str(images), "-o", str(output), "-pool", str(pool), *flags, **alone)
     cases = json.loads((output / "members.json").read_text())["cases"]
     assert {name: case["member"] for name, case in cases.items()} == {
         name: int(name.startswith("noise")) for name in cases
     }
     assert len(cases) == 4
     # A member is a model of nnU-Net's, and predicts the same, bit for bit.
-    of_nnunet = stages.predict(
-        f"{TRAINER}ODEx", str(tmp_path / "of_nnunet"), "-d", "992", nnUNet_results=str(pool / "models")
-    )
+    results, of = {"nnUNet_results": str(pool / "models")}, ("-d", "992")
+    of_nnunet = stages.predict(f"{TRAINER}ODEx", str(tmp_path / "of_nnunet"), *of, **results, **alone)
     for case in ("phantom_Ts000", "phantom_Ts001"):
         one, other = (_read(folder / f"{case}.nii.gz") for folder in (output, of_nnunet))
         np.testing.assert_array_equal(one, other)
         assert len(np.unique(one)) > 1
 
-    done = stages.run(COMMAND, "evaluate", "-pool", str(pool), *QUIET)
+    done = stages.run(COMMAND, "evaluate", "-pool", str(pool), *QUIET, **alone)
     record = json.loads((pool / "evaluation.json").read_text())
     measured = [[cell is not None for cell in row] for row in record["matrix"]]
     assert measured == [[True, True, False], [True, True, True], [True, True, True]]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.lifelong import report, scores
 from nnunetv2_factorizer.lifelong.metrics import Summary, summarize
 from nnunetv2_factorizer.lifelong.stage import StageData
@@ -39,6 +40,12 @@ def test_table_and_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     scores.fill(tmp_path, 1, [*data, StageData("Dataset003_C", "nnUNetPlans", "all")], lambda of: {
         "Dataset001_A": {"a": 0.7}, "Dataset002_B": {"a": 0.6}, "Dataset003_C": {}}[of.dataset])  # fmt: skip
     assert "Dataset003_C: fold all has no held-out cases" in capsys.readouterr().out
+
+    def gone(of: StageData) -> scores.Cell:
+        raise UserError(f"{of.dataset} is not there.", "Bring it back.")
+
+    scores.fill(tmp_path, 1, [StageData("Dataset003_C", "nnUNetPlans", "0")], gone)
+    assert "Not measured after stage 2, Dataset003_C: Dataset003_C is not there." in capsys.readouterr().out
     scores.fill(tmp_path, 0, data, measure)  # what is there is not measured again
     assert asked == ["Dataset001_A", "Dataset002_B"]
     matrix = scores.matrix(pool, tmp_path)
