@@ -8,7 +8,7 @@ SHOW_COVERAGE := $(BIN)/coverage report --format=total | sed 's/.*/TOTAL coverag
 # nnU-Net takes all cores: threads that spin while they wait would take them from the other worker's tests.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test test-all test-matrix test-oldest test-newest lint docs bench bench-gpu bench-all bench-learning bench-pretraining bench-scanner
+.PHONY: demo test test-all test-matrix test-oldest test-newest lint docs bench bench-gpu bench-all bench-learning bench-pretraining bench-scanner bench-lifelong
 
 # PyTorch comes with its CUDA libraries, about 6 GB; it runs on a CPU as well.
 .venv/installed: pyproject.toml
@@ -87,6 +87,11 @@ bench-scanner: .venv/installed
 	$(SCANNER) adapt -o $(ADAPTATIONS)
 	$(SCANNER) adapt -o $(ADAPTATIONS) --cases 1 8
 	$(SCANNER) adapted -o $(ADAPTATIONS)
+
+# A pool of models over five stages, eight arms: resumed like the others.
+bench-lifelong: .venv/installed
+	$(BIN)/python -m benchmarks.lifelong run -o benchmarks/lifelong/runs
+	$(BIN)/python -m benchmarks.lifelong table -o benchmarks/lifelong/runs
 
 # The other tables of benchmarks/REPORT.md: hours on a CPU, see there for the environment they need.
 bench-all: bench

@@ -53,3 +53,6 @@ class Method:
 
     def end_epoch(self) -> None:
         """After the last batch of an epoch."""
+
+    def end_training(self) -> None:
+        """After the last epoch, before nnU-Net's final checkpoint; its loaders still run."""

@@ -62,7 +62,7 @@ class Adapting(Finetuning):
 
     def on_weights_ready(self) -> None:
         if self.method.needs_source:
-            path, checkpoint = self._source_again() if self._source is None else (self._origin, self._source)
+            path, checkpoint = self._source_again() if self._source is None else (self._origin(), self._source)
             self._source = None  # nnU-Net's debug information spells out all attributes
             self.adaptation.prepare(checkpoint, path)
         super().on_weights_ready()
@@ -106,20 +106,23 @@ class Adapting(Finetuning):
         super().on_train_epoch_end(train_outputs)
         self.adaptation.end_epoch()
 
-    @property
+    def on_train_end(self) -> None:
+        self.adaptation.end_training()
+        super().on_train_end()
+
     def _origin(self) -> str:
-        """The file that the training began with."""
+        """The file that the training began with. No property: nnU-Net's debug information reads all of them."""
         path: str = self.my_init_kwargs[ORIGIN_KEY]["path"]
         return path
 
     def _source_again(self) -> tuple[str, dict[str, Any]]:
         """The source checkpoint of a training that goes on, where it was or where the variable says it is now."""
         expected = self.my_init_kwargs[ORIGIN_KEY]["sha256"]
-        for path in filter(None, (self._origin, os.environ.get(VARIABLE))):
+        for path in filter(None, (self._origin(), os.environ.get(VARIABLE))):
             if Path(path).is_file() and sha256(Path(path)) == expected:
                 return path, read_checkpoint(path)
         raise UserError(
-            f"{self._origin}, which this training began with, is gone or was changed; {self.method.__name__} needs it "
-            "to go on.",
+            f"{self._origin()}, which this training began with, is gone or was changed; {self.method.__name__} needs "
+            "it to go on.",
             f"Put it back, or set {VARIABLE} to where it is now.",
         )

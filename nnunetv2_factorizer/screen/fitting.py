@@ -74,10 +74,8 @@ def fit_statistics(
     features = {name: z for name, (z, _) in zip(names, measured, strict=True)}
     descriptors = [found for _, found in measured[: len(cases.train)]]
     entries = _entries(features, groups)
-    distances = _cross_fitted(features, groups) | {n: _nearest(features[n], entries) for n in cases.validation}
-    unit = float(np.quantile(list(distances.values()), QUANTILE, method="higher"))
-    if unit == 0:
-        raise UserError("all training cases look the same to the network.", "Look at the images of the data set.")
+    distances = cross_fitted(features, groups) | {n: _nearest(features[n], entries) for n in cases.validation}
+    unit = unit_of(distances)
     return Statistics(
         dataset=dataset,
         configuration=model_folder.resolve().name.split("__")[-1],
@@ -108,10 +106,15 @@ def _nearest(features: NDArray[np.float64], entries: Sequence[Entry]) -> float:
     return min(entry.distance(features) for entry in entries)
 
 
-def _cross_fitted(
+def cross_fitted(
     features: Mapping[str, NDArray[np.float64]], groups: Mapping[Value | None, Sequence[str]]
 ) -> dict[str, float]:
-    """The distance of each training case to the statistics of those that are in another part of their group."""
+    """The distance of each training case to the statistics of those that are in another part of their group.
+
+    Args:
+        features: of each case, `(F,)`.
+        groups: value of a column to its cases; `{None: cases}` where there is no column.
+    """
     distances: dict[str, float] = {}
     for part in range(PARTS):
         held_out = [name for names in groups.values() for name in names[part::PARTS]]
@@ -120,6 +123,18 @@ def _cross_fitted(
             entries = _entries(features, {v: [n for n in names if n not in out] for v, names in groups.items()})
             distances |= {name: _nearest(features[name], entries) for name in held_out}
     return distances
+
+
+def unit_of(distances: Mapping[str, float]) -> float:
+    """The distance that 95 % of held-out cases are below.
+
+    Raises:
+        UserError: it is 0.
+    """
+    unit = float(np.quantile(list(distances.values()), QUANTILE, method="higher"))
+    if unit == 0:
+        raise UserError("all training cases look the same to the network.", "Look at the images of the data set.")
+    return unit
 
 
 def _typical(values: Sequence[float]) -> Typical:

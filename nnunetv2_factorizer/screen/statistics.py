@@ -137,14 +137,20 @@ def read_statistics(model_folder: Path, fold: str) -> Statistics:
     return statistics
 
 
+def entry_from(record: dict[str, Any]) -> Entry:
+    """An entry as JSON holds it.
+
+    Raises:
+        ValueError, TypeError, KeyError: it is none.
+    """
+    entry = Entry(**record | {name: np.array(record[name], float) for name in ("mean", "deviation", "covariance")})
+    if entry.covariance.shape != (len(entry.mean),) * 2 or entry.deviation.shape != entry.mean.shape:
+        raise ValueError("mean and covariance are of different sizes")
+    return entry
+
+
 def _from(record: dict[str, Any]) -> Statistics:
     del record[DISTRIBUTION]
-    arrays = ("mean", "deviation", "covariance")
-    entries = tuple(
-        Entry(**entry | {name: np.array(entry[name], float) for name in arrays}) for entry in record["entries"]
-    )
-    for entry in entries:
-        if entry.covariance.shape != (len(entry.mean),) * 2 or entry.deviation.shape != entry.mean.shape:
-            raise ValueError("mean and covariance are of different sizes")
+    entries = tuple(map(entry_from, record["entries"]))
     descriptors = {name: Typical(**typical) for name, typical in record["descriptors"].items()}
     return Statistics(**record | {"entries": entries, "descriptors": descriptors})

@@ -14,6 +14,7 @@ from nnunetv2_factorizer.families import FACTORIZER
 from nnunetv2_factorizer.trainers.nnUNetTrainer_CateNorm import nnUNetTrainer_CateNorm
 from nnunetv2_factorizer.trainers.nnUNetTrainer_CleanLabels import nnUNetTrainer_CleanLabelsIgnore
 from nnunetv2_factorizer.trainers.nnUNetTrainer_Consistency import nnUNetTrainer_Consistency
+from nnunetv2_factorizer.trainers.nnUNetTrainer_Lifelong import nnUNetTrainer_LifelongODEx
 from nnunetv2_factorizer.trainers.nnUNetTrainer_PretrainMAE import nnUNetTrainer_PretrainMAE
 from nnunetv2_factorizer.trainers.nnUNetTrainer_PretrainPOPAR import nnUNetTrainer_PretrainPOPAR
 from nnunetv2_factorizer.trainers.nnUNetTrainerConvFactorizer import nnUNetTrainerConvFactorizer
@@ -123,3 +124,12 @@ class nnUNetTrainerShort_CleanLabelsIgnore(Short, nnUNetTrainer_CleanLabelsIgnor
 
 class nnUNetTrainerShort_CateNorm(Short, nnUNetTrainer_CateNorm):
     plain_share = 0.5
+
+
+class nnUNetTrainerShort_LifelongODEx(Short, nnUNetTrainer_LifelongODEx):
+    def initialize(self) -> None:
+        super().initialize()
+        if "nnUNet_pretrained_checkpoint" in os.environ:
+            with torch.no_grad():  # a later stage: the first one has made them large already
+                for head in self.network.decoder.seg_layers:
+                    head.weight.div_(10)

@@ -1,0 +1,1 @@
+"""Five stages of hippocampus data, and what each method keeps of them."""
