@@ -10,7 +10,7 @@ from dynamic_network_architectures.architectures.unet import ResidualEncoderUNet
 from torch.optim import SGD
 
 from nnunetv2_factorizer.models.standalone import check_predictions, standalone_plans
-from tests.adaptation.models import TARGET, began, make, weights, write_model
+from tests.adaptation.models import TARGET, began, log_of, make, weights, write_model
 from tests.models.conftest import DATASET, make_checkpoint
 from tests.models.conftest import plans as unet_plans
 from tests.training.networks import plans_of
@@ -63,6 +63,20 @@ def test_another_way_to_adapt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     moved = {name for name, p in weights(trainer).items() if not torch.equal(p, before[name])}
     assert moved
     assert not [name for name in moved if name.startswith("encoder.")]
+
+
+def test_another_term_in_the_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_model(tmp_path, monkeypatch, plans_of("PlainConvUNet"))
+    trainer = make(
+        trainer_of("nnUNetTrainer_SmallFeatures"), tmp_path, TARGET, plans_of("PlainConvUNet"), dataset_json()
+    )
+    trainer.initialize()
+    trainer.on_train_epoch_start()
+    result = trainer.train_step(make_batch())
+    trainer.on_train_epoch_end([result])
+    size = re.search(r"SmallFeatures: size (\S+)", log_of(trainer))
+    assert size
+    assert 0 < float(size[1]) < float(result["loss"]) + 1
 
 
 def test_another_network(unet_plans: dict[str, Any]) -> None:
