@@ -14,7 +14,7 @@ from benchmarks.learning.data import nnunet, prepare
 from benchmarks.learning.training import Measured, go_on, instantiate
 from benchmarks.measure import device, machine
 from benchmarks.pretraining.training import FewLabels
-from benchmarks.scanner.cases import dice_of_cases, files, split, write_scanned
+from benchmarks.scanner.cases import dice_of_cases, files, some, write_scanned
 from benchmarks.scanner.models import FOLD, SOURCE, predictor, published
 from nnunetv2_factorizer.adaptation.methods import METHODS
 from nnunetv2_factorizer.adaptation.trainer import Adapting
@@ -25,9 +25,6 @@ from nnunetv2_factorizer.training import MuonRecipe
 DATASETS = {"B1": "Dataset981_ScannerB1", "B2": "Dataset982_ScannerB2", "B3": "Dataset983_ScannerB3"}
 ITERATIONS_PER_EPOCH = 10
 """MMTL's share of target cases grows from epoch to epoch."""
-EVERY = 2
-"""Of the validation cases of the fold, so many are predicted by each adapted model: each second one."""
-
 
 MODEL = "nnU-Net + Muon"
 NOTHING = "nothing"
@@ -83,7 +80,7 @@ def adapt(method: str, scanner: str, cases: int, seed: int, iterations: int, sou
 
 
 def _dice_on_both(model: nnUNetPredictor, scanner: str) -> dict[str, Any]:
-    chosen = split("val")[::EVERY]
+    chosen = some()
     source, target = (dice_of_cases(model, chosen, each) for each in ("A", scanner))
     return {
         **{"validated": chosen, "source_dice": round(mean(source), 5), "target_dice": round(mean(target), 5)},

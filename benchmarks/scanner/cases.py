@@ -31,6 +31,11 @@ def split(part: str) -> list[str]:
     return list(folds[FOLD][part])
 
 
+def some() -> list[str]:
+    """Each second validation case: what `style` and `adapt` predict, many times over."""
+    return split("val")[::2]
+
+
 @cache
 def files() -> dict[str, dict[str, Any]]:
     """Image files and label file of each case."""

@@ -3,17 +3,15 @@
 from collections.abc import Sequence
 from statistics import mean
 
-from benchmarks.scanner.adapt import EVERY as OF_ADAPT
-from benchmarks.scanner.cases import dice_of_cases, split
+from benchmarks.scanner.cases import dice_of_cases, some, split
 from benchmarks.scanner.models import predictor, published
 from benchmarks.scanner.scanners import SCANNERS
-from benchmarks.scanner.style import EVERY as OF_STYLE
 
 
 def print_loss(methods: Sequence[str], iterations: int) -> None:
     """A row a model: Dice of the validation cases on scanner A, and what is lost on each B.
 
-    Then Dice of the cases that `adapt` and `style` validate on, for the first rows of their tables.
+    Then Dice of those cases that `adapt` and `style` predict, for the first rows of their tables.
     """
     print(f"| trained on A, {iterations} iterations | A | " + " | ".join(SCANNERS) + " |")
     print("| --- | --- |" + " --- |" * len(SCANNERS))
@@ -23,9 +21,9 @@ def print_loss(methods: Sequence[str], iterations: int) -> None:
         dice = {scanner: mean(values) for scanner, values in of_cases.items()}
         lost = [f"{dice[scanner] - dice['A']:+.3f}" for scanner in SCANNERS]
         print(f"| {method} | {dice['A']:.3f} | {' | '.join(lost)} |", flush=True)
-        for every in (OF_ADAPT, OF_STYLE):
-            cells = [f"{mean(values[::every]):.3f}" for values in of_cases.values()]
-            print(f"| {method}, Dice of {len(split('val')[::every])} cases | {' | '.join(cells)} |", flush=True)
+        known = [dict(zip(split("val"), values, strict=True)) for values in of_cases.values()]
+        cells = [f"{mean(dice_of[case] for case in some()):.3f}" for dice_of in known]
+        print(f"| {method}, Dice of {len(some())} cases | {' | '.join(cells)} |", flush=True)
 
 
 def print_calibration(method: str, iterations: int, strengths: Sequence[float]) -> None:

@@ -6,14 +6,11 @@ from pathlib import Path
 from statistics import mean
 
 from benchmarks.measure import device
-from benchmarks.scanner.cases import READER, dice, split, truth, write_scanned
+from benchmarks.scanner.cases import READER, dice, some, truth, write_scanned
 from benchmarks.scanner.models import FOLD, predictor, published
 from benchmarks.scanner.notice import fitted
 from benchmarks.scanner.scanners import SCANNERS
 from nnunetv2_factorizer.adaptation.style.bank import FILE
-
-EVERY = 3
-"""Of the validation cases: seven copies of each are predicted."""
 
 SETTINGS = {
     "nothing": "--gate shut",
@@ -40,7 +37,7 @@ def predict_styles(method: str, iterations: int, out: Path) -> None:
     for scanner in ("A", *SCANNERS):
         images = out / "images" / scanner
         images.mkdir(parents=True, exist_ok=True)
-        for case in split("val")[::EVERY]:
+        for case in some():
             if not (images / f"{case}_0000.nii.gz").is_file():
                 write_scanned(images / f"{case}_0000.nii.gz", case, scanner)
     for setting, flags in SETTINGS.items():
@@ -54,7 +51,7 @@ def predict_styles(method: str, iterations: int, out: Path) -> None:
 
 def print_styles(out: Path) -> None:
     """A row a setting, a column a scanner."""
-    cases = split("val")[::EVERY]
+    cases = some()
     print(f"| Dice of {len(cases)} cases | A | " + " | ".join(SCANNERS) + " |")
     print("| --- |" + " --- |" * (1 + len(SCANNERS)))
     for setting in SETTINGS:
