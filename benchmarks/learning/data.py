@@ -71,6 +71,14 @@ def prepare(data: Data, planner: str = "ExperimentPlanner") -> tuple[str, str]:
     return name, plans["plans_name"]
 
 
+def preprocess_like(source: str, dataset: str, plans_name: str, configuration: str) -> None:
+    """Preprocesses a raw data set with the plans of another, by the commands of docs/new_scanner.md."""
+    number = dataset[7:10]  # these two take no name
+    nnunet("plan_and_preprocess", "-d", number, "--no_pp", "-npfp", "1")
+    nnunet("move_plans_between_datasets", "-s", source, "-t", dataset, "-sp", plans_name, "-tp", plans_name)
+    nnunet("preprocess", "-d", number, "-plans_name", plans_name, "-c", configuration, "-np", "1")
+
+
 def nnunet(command: str, *arguments: str) -> None:
     """Runs a command of nnU-Net, whose planning needs a process of augmentation."""
     program = str(Path(sys.executable).parent / f"nnUNetv2_{command}")

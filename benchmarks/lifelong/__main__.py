@@ -23,7 +23,7 @@ from benchmarks.processes import run_all
 from nnunetv2_factorizer.ext_trainer import VARIABLE, trainers_folder
 from nnunetv2_factorizer.lifelong import pool as pools
 from nnunetv2_factorizer.lifelong import report, scores
-from nnunetv2_factorizer.lifelong.pool import Pool, read_pool
+from nnunetv2_factorizer.lifelong.pool import read_pool
 from nnunetv2_factorizer.lifelong.stage import StageData
 from nnunetv2_factorizer.lifelong.training import Wanted, fill_row, train_stage
 from nnunetv2_factorizer.models.atomic import replacing
@@ -82,18 +82,19 @@ def run(arm: str, folder: Path, iterations: int, seed: int) -> dict[str, Any]:
     plans_name, (method, history) = prepare_stages(), ARMS[arm]
     os.environ["BENCH_EPOCHS"], os.environ["BENCH_SEED"] = str(iterations // ITERATIONS_PER_EPOCH), str(seed)
     os.environ[VARIABLE] = os.pathsep.join([str(Path(__file__).parent / "trainers"), str(trainers_folder())])
-    known = [stage.data.dataset for stage in _pool(folder).stages] if (folder / pools.FILE).exists() else []
-    if known:  # an interrupted row; a cell that was not measured in its time stays empty
-        fill_row(_pool(folder), folder.absolute(), device(), show_progress=False)
-    for dataset in DATASETS[len(known) :]:
+    folder = folder.absolute()
+    pool = read_pool(folder) if (folder / pools.FILE).exists() else None
+    if pool is not None:  # an interrupted row; a cell that was not measured in its time stays empty
+        fill_row(pool, folder, device(), show_progress=False)
+    for dataset in DATASETS[0 if pool is None else len(pool.stages) :]:
         begun = (folder / pools.MODELS / dataset).exists()
         wanted = Wanted(
             folder=folder, data=StageData(dataset, plans_name, "0"), device=device(), method=method, history=history,
             configuration=PLANNED.configuration, trainer="nnUNetTrainerBench_Lifelong", goes_on=begun,
             show_progress=False,
         )  # fmt: skip
-        train_stage(wanted)
-    pool = _pool(folder)
+        pool = train_stage(wanted)
+    assert pool is not None
     report.write(folder, pool, scores.matrix(pool, folder))
     evaluation = json.loads((folder / report.FILES[1]).read_text(encoding="utf-8"))
     histories = [list(member.history) for member in pool.members]
@@ -112,10 +113,6 @@ def print_table(out: Path) -> None:
             values = [result["dice"], result["bwt"], result["fwt"], *result["matrix"][-1]]
             cells = " | ".join("" if value is None else f"{value:.3f}" for value in values)
             print(f"| {arm} | {result['iterations']} | {result['members']} | {cells} |")
-
-
-def _pool(folder: Path) -> Pool:
-    return read_pool(folder.absolute())
 
 
 def _file(args: argparse.Namespace, arm: str) -> Path:

@@ -10,15 +10,14 @@ from typing import Any
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
 
-from benchmarks.learning.data import nnunet, prepare
+from benchmarks.learning.data import prepare, preprocess_like
 from benchmarks.learning.training import Measured, go_on, instantiate
 from benchmarks.measure import device, machine
 from benchmarks.pretraining.training import FewLabels
-from benchmarks.scanner.cases import dice_of_cases, files, some, write_scanned
+from benchmarks.scanner.cases import dice_of_cases, files, some, write_raw
 from benchmarks.scanner.models import FOLD, SOURCE, predictor, published
 from nnunetv2_factorizer.adaptation.methods import METHODS
 from nnunetv2_factorizer.adaptation.trainer import Adapting
-from nnunetv2_factorizer.case_metadata import FILE
 from nnunetv2_factorizer.pretraining.finetuning import VARIABLE
 from nnunetv2_factorizer.training import MuonRecipe
 
@@ -89,26 +88,15 @@ def _dice_on_both(model: nnUNetPredictor, scanner: str) -> dict[str, Any]:
 
 
 def prepare_scanner(scanner: str) -> str:
-    """The data set of a scanner B, with the plans of A; gives their name. By the commands of docs/new_scanner.md."""
+    """The data set of a scanner B, with the plans of A; gives their name."""
     source, plans_name = prepare(SOURCE)
     name = DATASETS[scanner]
     raw, preprocessed = Path(nnUNet_raw) / name, Path(nnUNet_preprocessed) / name
     if not (raw / "dataset.json").is_file():  # which is written last
-        for folder in ("imagesTr", "labelsTr"):
-            (raw / folder).mkdir(parents=True, exist_ok=True)
-        for case, of_case in files().items():
-            write_scanned(raw / "imagesTr" / f"{case}_0000.nii.gz", case, scanner)
-            shutil.copy(of_case["label"], raw / "labelsTr")
-        sites = {case: {"site": scanner} for case in files()}
-        (raw / FILE).write_text(json.dumps(sites), encoding="utf-8")
-        shutil.copy(Path(nnUNet_raw) / source / "dataset.json", raw)
+        write_raw(raw, dict.fromkeys(files(), scanner))
     done = len(list((preprocessed / f"nnUNetPlans_{SOURCE.configuration}").glob("*.pkl")))
     if done < len(files()):
-        nnunet("plan_and_preprocess", "-d", name[7:10], "--no_pp", "-npfp", "1")
-        nnunet("move_plans_between_datasets", "-s", "4", "-t", name[7:10], "-sp", plans_name, "-tp", plans_name)
-        nnunet(
-            "preprocess", "-d", name[7:10], "-plans_name", plans_name, "-c", SOURCE.configuration, "-np", "1"
-        )  # fmt: skip
+        preprocess_like(source, name, plans_name, SOURCE.configuration)
         shutil.copy(Path(nnUNet_preprocessed) / source / "splits_final.json", preprocessed)
     return plans_name
 

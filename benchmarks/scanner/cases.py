@@ -1,7 +1,8 @@
 """The cases of scanner A, what a scanner B makes of them, and how well they are segmented."""
 
 import json
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from statistics import mean
@@ -19,6 +20,7 @@ from tqdm import tqdm
 from benchmarks.learning.data import prepare
 from benchmarks.scanner.models import FOLD, SOURCE
 from benchmarks.scanner.scanners import scanned
+from nnunetv2_factorizer.case_metadata import FILE
 
 READER = SimpleITKIO()
 
@@ -55,6 +57,21 @@ def write_scanned(path: Path, case: str, scanner: str) -> None:
     written = SimpleITK.GetImageFromArray(image[0])
     written.CopyInformation(SimpleITK.ReadImage(files()[case]["images"][0]))
     SimpleITK.WriteImage(written, str(path))
+
+
+def write_raw(raw: Path, scanners: Mapping[str, str]) -> None:
+    """A raw data set of cases as their scanners make them, with the labels of A and the scanner of each as its site."""
+    for folder in ("imagesTr", "labelsTr"):
+        (raw / folder).mkdir(parents=True, exist_ok=True)
+    for case, scanner in scanners.items():
+        write_scanned(raw / "imagesTr" / f"{case}_0000.nii.gz", case, scanner)
+        shutil.copy(files()[case]["label"], raw / "labelsTr")
+    sites = {case: {"site": scanner} for case, scanner in scanners.items()}
+    (raw / FILE).write_text(json.dumps(sites), encoding="utf-8")
+    dataset, _ = prepare(SOURCE)
+    description = json.loads((Path(nnUNet_raw) / dataset / "dataset.json").read_text(encoding="utf-8"))
+    description["numTraining"] = len(scanners)
+    (raw / "dataset.json").write_text(json.dumps(description), encoding="utf-8")  # last: with it, all is there
 
 
 def dice_of_cases(

@@ -4,7 +4,8 @@ from multiprocessing import Value
 from typing import Any
 
 import numpy as np
-from batchgenerators.dataloading.single_threaded_augmenter import SingleThreadedAugmenter
+
+from nnunetv2_factorizer.adaptation.augmenter import change_loader
 
 
 class Mixture:
@@ -50,9 +51,9 @@ class Mixture:
 
     def take_over(self, augmenter: Any) -> None:
         """Makes nnU-Net's loader draw by the share, whose workers it has started with its own way to draw."""
-        single = isinstance(augmenter, SingleThreadedAugmenter)
-        loader = augmenter.data_loader if single else augmenter.generator
-        loader.get_indices = self.draw
-        if not single:
-            augmenter.restart()
-            next(augmenter)  # nnU-Net starts the workers like this
+
+        def drawn_by_share(loader: Any) -> Any:
+            loader.get_indices = self.draw
+            return loader
+
+        change_loader(augmenter, drawn_by_share)

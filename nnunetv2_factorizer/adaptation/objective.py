@@ -24,12 +24,7 @@ class Objective(nn.Module):
 
     def __init__(self, trainer: "WithObjective") -> None:
         super().__init__()
-        # Not as an attribute: a trainer holds the network, whose weights are not the objective's.
-        self.of = (trainer,)
-
-    @property
-    def trainer(self) -> "WithObjective":
-        return self.of[0]
+        self.trainer = trainer
 
     def start_training(self) -> None:
         """A training begins or goes on, and its data are there."""

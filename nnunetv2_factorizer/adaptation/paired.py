@@ -5,8 +5,9 @@ from functools import partial
 from typing import Any
 
 import torch
-from batchgenerators.dataloading.single_threaded_augmenter import SingleThreadedAugmenter
 from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
+
+from nnunetv2_factorizer.adaptation.augmenter import change_loader
 
 
 class Paired:
@@ -47,12 +48,7 @@ class Paired:
 
 def pair(augmenter: Any, name: str, dataset: Any) -> None:
     """Makes one of nnU-Net's augmenters, whose workers it has started already, give such batches."""
-    if isinstance(augmenter, SingleThreadedAugmenter):
-        augmenter.data_loader = Paired(augmenter.data_loader, name, dataset)
-        return
-    augmenter.generator = Paired(augmenter.generator, name, dataset)
-    augmenter.restart()
-    next(augmenter)  # nnU-Net starts the workers like this
+    change_loader(augmenter, lambda loader: Paired(loader, name, dataset))
 
 
 def _box(loader: nnUNetDataLoader, positions: list[torch.Tensor], size: Any, *args: Any) -> tuple[Any, Any]:

@@ -9,16 +9,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
 from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
+from torch import nn
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from nnunetv2_factorizer.adaptation.method import Method
 from nnunetv2_factorizer.adaptation.methods import All
 from nnunetv2_factorizer.errors import UserError
+from nnunetv2_factorizer.models.adapt import HEADS
 from nnunetv2_factorizer.models.checkpoint import read_checkpoint
 from nnunetv2_factorizer.models.identity import sha256
 from nnunetv2_factorizer.pretraining.finetuning import ORIGIN_KEY, VARIABLE, Finetuning, start_from
+from nnunetv2_factorizer.pretraining.loading import load_partially
 from nnunetv2_factorizer.training.bare import bare
 from nnunetv2_factorizer.training.schedule import ByIteration
 
@@ -66,6 +70,20 @@ class Adapting(Finetuning):
             self._source = None  # nnU-Net's debug information spells out all attributes
             self.adaptation.prepare(checkpoint, path)
         super().on_weights_ready()
+
+    def source_network(self, checkpoint: dict[str, Any], path: str) -> nn.Module:
+        """The source model as a network of its own, with what of it fits, without deep supervision."""
+        with torch.random.fork_rng(devices=[]):  # its first weights are random, and replaced at once
+            network: nn.Module = self.build_network_architecture(
+                self.plans_manager,
+                self.configuration_manager,
+                self.num_input_channels,
+                self.label_manager.num_segmentation_heads,
+                enable_deep_supervision=False,
+            )
+        heads = any(HEADS in name for name in self.pretrained())
+        load_partially(network, checkpoint, path, self.architecture_of(self.configuration_manager), heads)
+        return network.to(self.device)
 
     def do_split(self) -> tuple[list[str], list[str]]:
         """nnU-Net's. The mean of no fold says much with few cases, and below five there is none."""

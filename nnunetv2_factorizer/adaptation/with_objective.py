@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from nnunetv2_factorizer.adaptation.objective import Batch, Objective
-from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.training.bare import bare
+from nnunetv2_factorizer.training.batch import on_device
 from nnunetv2_factorizer.training.guard import Guard
+from nnunetv2_factorizer.training.remedies import require_one_gpu
 
 HEADS_KEY = "nnunetv2_factorizer_objective"
 """The key of what we add to nnU-Net's `init_args`: weights of the objective's heads, and their optimiser's state."""
@@ -32,12 +33,7 @@ class WithObjective(Guard):
     _terms: defaultdict[str, list[float]]
 
     def initialize(self) -> None:
-        if self.is_ddp:
-            raise UserError(
-                f"{type(self).__name__} was started on several GPUs (-num_gpus); the heads of "
-                f"{self.objective.__name__} are trained on one.",
-                "Leave -num_gpus out.",
-            )
+        require_one_gpu(self, f"the heads of {self.objective.__name__} are trained on one")
         super().initialize()
 
     def _do_i_compile(self) -> bool:
@@ -68,13 +64,7 @@ class WithObjective(Guard):
         self.asked.start_epoch()
 
     def train_step(self, batch: Batch) -> dict[str, Any]:
-        target = batch["target"]
-        on_device = [t.to(self.device, non_blocking=True) for t in (target if isinstance(target, list) else [target])]
-        self._batch = self.asked.pose(
-            batch
-            | {"data": batch["data"].to(self.device, non_blocking=True)}
-            | {"target": on_device if isinstance(target, list) else on_device[0]}
-        )
+        self._batch = self.asked.pose(on_device(batch, self.device))
         if self._heads is not None:
             self._heads.zero_grad()
         return super().train_step(self._batch)
@@ -122,12 +112,11 @@ class _Loss(nn.Module):
 
     def __init__(self, segmentation: nn.Module, trainer: WithObjective) -> None:
         super().__init__()
-        self.segmentation, self.of = segmentation, (trainer,)
+        self.segmentation, self.trainer = segmentation, trainer
 
     def forward(self, outputs: Any, target: Any) -> Tensor:
-        trainer = self.of[0]
-        if not bare(trainer.network).training:
+        if not bare(self.trainer.network).training:
             return self.segmentation(outputs, target)
-        part = trainer.asked.supervised
+        part = self.trainer.asked.supervised
         supervised = [part(output) for output in outputs] if isinstance(outputs, list) else part(outputs)
-        return self.segmentation(supervised, target) + trainer.added(outputs)
+        return self.segmentation(supervised, target) + self.trainer.added(outputs)

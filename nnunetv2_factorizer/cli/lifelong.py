@@ -5,16 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2.inference.predict_from_raw_data import _getDefaultValue
-from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
 
 from nnunetv2_factorizer.cli.model_arguments import (
     add_prediction_settings,
     add_running,
     chosen_device,
+    dataset_name,
     prediction_settings,
 )
 from nnunetv2_factorizer.cli.told import user_errors_told
-from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.inference.images import find_cases
 from nnunetv2_factorizer.lifelong import prediction, report, scores
 from nnunetv2_factorizer.lifelong.methods import METHODS
@@ -47,13 +46,9 @@ def main() -> None:
 def _train(args: argparse.Namespace) -> None:
     for variable in ("nnUNet_raw", "nnUNet_preprocessed"):
         nnunet_folder(variable)
-    try:
-        dataset = maybe_convert_to_dataset_name(int(args.d) if args.d.isdecimal() else args.d)
-    except (RuntimeError, ValueError) as error:
-        raise UserError(str(error), "Give the ID or the name of one of your data sets with -d.") from error
     wanted = Wanted(
         folder=args.pool,
-        data=StageData(dataset, args.p, args.f),
+        data=StageData(dataset_name(args.d), args.p, args.f),
         device=chosen_device(args),
         method=args.method,
         history=args.history,

@@ -21,8 +21,7 @@ from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.inference.images import Case
 from nnunetv2_factorizer.lifelong.pool import Pool
 from nnunetv2_factorizer.lifelong.prediction import predict_cases, take_cases
-from nnunetv2_factorizer.lifelong.shared import preprocessed_base
-from nnunetv2_factorizer.lifelong.stage import StageData, cases_of
+from nnunetv2_factorizer.lifelong.stage import StageData, cases_of, preprocessed_base
 from nnunetv2_factorizer.models.atomic import replacing
 from nnunetv2_factorizer.models.folders import nnunet_folder
 from nnunetv2_factorizer.models.json_files import read_json
@@ -42,9 +41,9 @@ def read_scores(folder: Path) -> dict[str, dict[str, Cell]]:
 
 def fill(folder: Path, row: int, stages: list[StageData], measure: Measure) -> None:
     """Measures the cells of a row that are not there yet. A stage whose images are gone is left out, and told."""
+    scores = read_scores(folder)
+    of_row = scores.setdefault(str(row), {})
     for data in stages:
-        scores = read_scores(folder)
-        of_row = scores.setdefault(str(row), {})
         if data.dataset in of_row:
             continue
         try:

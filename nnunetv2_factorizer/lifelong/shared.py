@@ -1,14 +1,13 @@
 """What all stages of a pool have in common: a voxel, a channel and a label mean the same in each of them."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
+from nnunetv2_factorizer.adaptation.source_data import channels_of
 from nnunetv2_factorizer.errors import UserError
-from nnunetv2_factorizer.lifelong.stage import StageData
-from nnunetv2_factorizer.models.folders import nnunet_folder
+from nnunetv2_factorizer.lifelong.stage import StageData, preprocessed_base
 from nnunetv2_factorizer.models.json_files import read_json
 from nnunetv2_factorizer.pretraining.finetuning import labels_of
 
@@ -22,7 +21,7 @@ def common(data: StageData, configuration: str) -> dict[str, Any]:
     Raises:
         UserError: there are no such plans, or they have no such configuration, or it is the second of a cascade.
     """
-    base = nnunet_folder("nnUNet_preprocessed") / data.dataset
+    base = preprocessed_base(data.dataset)
     file = base / f"{data.plans}.json"
     for path in (file, base / "dataset.json"):
         if not path.is_file():
@@ -44,7 +43,7 @@ def common(data: StageData, configuration: str) -> dict[str, Any]:
         )
     found = {name: value for name, value in settings.configuration.items() if name not in OF_ONE_STAGE}
     found |= {"transpose_forward": plans.transpose_forward, **labels_of(description)}
-    found["channel_names"] = description.get("channel_names", description.get("modality"))
+    found |= channels_of(description)
     if "CTNormalization" in settings.normalization_schemes:
         found["intensities of CT"] = plans.foreground_intensity_properties_per_channel
     as_json: dict[str, Any] = json.loads(json.dumps(found))
@@ -85,8 +84,3 @@ def check_common(here: dict[str, Any], first: dict[str, Any], data: StageData, o
 def _short(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) <= 120 else text[:117] + "..."
-
-
-def preprocessed_base(dataset: str) -> Path:
-    """nnU-Net's folder of a preprocessed data set."""
-    return nnunet_folder("nnUNet_preprocessed") / dataset

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,13 +82,18 @@ def current_stage() -> StageRecord:
     return read_stage(Path(path))
 
 
+def preprocessed_base(dataset: str) -> Path:
+    """nnU-Net's folder of a preprocessed data set."""
+    return nnunet_folder("nnUNet_preprocessed") / dataset
+
+
 def cases_of(data: StageData, configuration: str) -> FoldCases:
     """The preprocessed cases of a stage.
 
     Raises:
         UserError: they are not there, or not all of them.
     """
-    file = nnunet_folder("nnUNet_preprocessed") / data.dataset / f"{data.plans}.json"
+    file = preprocessed_base(data.dataset) / f"{data.plans}.json"
     if not file.is_file():
         raise UserError(
             f"{file} does not exist, but the stage {data.dataset} is needed.",
@@ -97,9 +101,3 @@ def cases_of(data: StageData, configuration: str) -> FoldCases:
         )
     settings = PlansManager(read_json(file)).get_configuration(configuration)
     return fold_cases(data.dataset, settings, data.fold, "the pool")
-
-
-def training_cases(data: StageData, configuration: str) -> tuple[list[str], Callable[[list[str]], Any]]:
-    """The names of the training cases of a stage, and what gives nnU-Net's data set of some of them."""
-    cases = cases_of(data, configuration)
-    return cases.train, lambda names: type(cases.data)(cases.data.source_folder, names)

@@ -25,8 +25,8 @@ from nnunetv2_factorizer.lifelong.methods import METHODS
 from nnunetv2_factorizer.lifelong.methods.odex import Choice, choose
 from nnunetv2_factorizer.lifelong.pool import CHECKPOINT, MODELS, Member, Model, Pool, Stage, read_pool
 from nnunetv2_factorizer.lifelong.seen import Features, measure, require_enough, see, to_stages
-from nnunetv2_factorizer.lifelong.shared import check_common, common, preprocessed_base
-from nnunetv2_factorizer.lifelong.stage import VARIABLE, StageData, StageRecord, cases_of, read_stage
+from nnunetv2_factorizer.lifelong.shared import check_common, common
+from nnunetv2_factorizer.lifelong.stage import VARIABLE, StageData, StageRecord, cases_of, preprocessed_base, read_stage
 from nnunetv2_factorizer.models.atomic import replacing
 from nnunetv2_factorizer.models.json_files import read_json
 from nnunetv2_factorizer.pretraining.finetuning import VARIABLE as START

@@ -26,6 +26,14 @@ def arch_kwargs_of(plans_manager: PlansManager, configuration_manager: Configura
     return f"arch_kwargs of {', '.join(same)} in {plans_file(plans_manager)}"
 
 
+def require_one_gpu(trainer: nnUNetTrainer, why: str) -> None:
+    """Raises a `UserError` where a training was started on several GPUs; `why` says what does not work there."""
+    if trainer.is_ddp:
+        raise UserError(
+            f"{type(trainer).__name__} was started on several GPUs (-num_gpus); {why}.", "Leave -num_gpus out."
+        )
+
+
 def check_dataset(trainer: nnUNetTrainer) -> None:
     """Checks that the plans are of the data set that is trained on.
 

@@ -12,7 +12,7 @@ from nnunetv2_factorizer.adaptation.with_objective import WithObjective
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.lifelong.methods import EWC, METHODS, Joint, LwF, Method, Rehearsal, Sequential
 from nnunetv2_factorizer.lifelong.methods.ewc import FILE
-from nnunetv2_factorizer.lifelong.methods.lwf import Distillation, divergence
+from nnunetv2_factorizer.lifelong.methods.lwf import Distillation, distillation
 from nnunetv2_factorizer.lifelong.methods.rehearsal import few
 from nnunetv2_factorizer.lifelong.stage import VARIABLE, StageData, StageRecord
 from nnunetv2_factorizer.lifelong.trainer import Lifelong
@@ -136,7 +136,7 @@ def test_divergence_of_regions() -> None:
     old, new = torch.randn(2, 3, 4, 5, 6), torch.randn(2, 3, 4, 5, 6)
     p, q = (torch.sigmoid(x.double() / 2) for x in (old, new))
     plain = functional.kl_div(q.log(), p, reduction="none") + functional.kl_div((1 - q).log(), 1 - p, reduction="none")
-    torch.testing.assert_close(divergence(old, new, True).double(), plain.sum(1).mean(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(distillation(old, new, True).double(), plain.sum(1).mean(), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(("method", "number"), [(Rehearsal, 1), (Joint, 4)])

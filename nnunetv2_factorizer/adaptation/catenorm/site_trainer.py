@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import nn
 from torch.optim import Optimizer
 
@@ -25,6 +24,7 @@ from nnunetv2_factorizer.models.atomic import replacing
 from nnunetv2_factorizer.models.checkpoint import read_checkpoint
 from nnunetv2_factorizer.models.standalone import NOT_FOR_INFERENCE
 from nnunetv2_factorizer.training.guard import Guard
+from nnunetv2_factorizer.training.remedies import require_one_gpu
 
 SITES_KEY = "nnunetv2_factorizer_sites"
 """The key of what we add to nnU-Net's `init_args`: the sites, in the order of their norms."""
@@ -43,28 +43,16 @@ class NormPerSite(Guard):
     _sites: Sites
 
     @classmethod
-    def build(
-        cls,
-        plans_manager: PlansManager,
-        configuration_manager: ConfigurationManager,
-        num_input_channels: int,
-        num_output_channels: int,
-        enable_deep_supervision: bool,
-    ) -> nn.Module:
+    def build(cls, *arguments: Any) -> nn.Module:
         """The plain network, which predicts with the weights of one site; a training puts the others in."""
-        network = super().build(
-            plans_manager, configuration_manager, num_input_channels, num_output_channels, enable_deep_supervision
-        )
+        network = super().build(*arguments)
         network.register_load_state_dict_pre_hook(refuse_several_sites)
         return network
 
     def initialize(self) -> None:
-        if self.is_ddp:
-            raise UserError(
-                f"{type(self).__name__} was started on several GPUs (-num_gpus); a batch leaves the norms of other "
-                "sites without a gradient, which data-parallel training refuses.",
-                "Leave -num_gpus out.",
-            )
+        require_one_gpu(
+            self, "a batch leaves the norms of other sites without a gradient, which data-parallel training refuses"
+        )
         self._read_sites()
         super().initialize()
 

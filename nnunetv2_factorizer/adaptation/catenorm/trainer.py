@@ -21,6 +21,7 @@ from nnunetv2_factorizer.adaptation.catenorm.two_pass import TwoPass
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.training.bare import bare
 from nnunetv2_factorizer.training.guard import Guard
+from nnunetv2_factorizer.training.remedies import require_one_gpu
 
 
 class CateNorm(Guard):
@@ -53,12 +54,9 @@ class CateNorm(Guard):
 
     def initialize(self) -> None:
         name = type(self).__name__
-        if self.is_ddp:
-            raise UserError(
-                f"{name} was started on several GPUs (-num_gpus); each of its updates leaves some weights without a "
-                "gradient, which data-parallel training refuses.",
-                "Leave -num_gpus out.",
-            )
+        require_one_gpu(
+            self, "each of its updates leaves some weights without a gradient, which data-parallel training refuses"
+        )
         if self.label_manager.has_regions:
             raise UserError(
                 f"the labels of {self.plans_manager.dataset_name} are regions ({self.dataset_json['labels']}), which "

@@ -30,6 +30,7 @@ from nnunetv2_factorizer.case_metadata import FILE, group_cases, metadata_folder
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.training.bare import bare
 from nnunetv2_factorizer.training.guard import Guard
+from nnunetv2_factorizer.training.remedies import require_one_gpu
 
 CLEANING_KEY = "nnunetv2_factorizer_cleaning"
 """The key of what we add to nnU-Net's `init_args`: the curve of each class, and the epoch of its start."""
@@ -69,11 +70,8 @@ class Cleaning(Guard):
         super().initialize()
 
     def _refuse_what_does_not_fit(self) -> None:
-        name, dataset = type(self).__name__, self.plans_manager.dataset_name
-        if self.is_ddp:
-            raise UserError(
-                f"{name} was started on several GPUs (-num_gpus); labels are corrected by one.", "Leave -num_gpus out."
-            )
+        dataset = self.plans_manager.dataset_name
+        require_one_gpu(self, "labels are corrected by one")
         if self.is_cascaded:
             raise UserError(
                 f"{self.configuration_name} is the second stage of a cascade, which needs predictions of the first for "

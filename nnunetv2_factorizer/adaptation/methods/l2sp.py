@@ -11,7 +11,6 @@ Ours: a, which the paper does not give. Biases and norms are pulled, too, since 
 does not come from the source model (heads of other labels) is not. The recipe's weight decay stays.
 """
 
-from copy import deepcopy
 from typing import Any, ClassVar
 
 import torch
@@ -20,9 +19,6 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from nnunetv2_factorizer.adaptation.method import Method
-from nnunetv2_factorizer.models.adapt import HEADS
-from nnunetv2_factorizer.pretraining.loading import load_partially
-from nnunetv2_factorizer.training.bare import bare
 
 
 class L2SP(Method):
@@ -37,12 +33,8 @@ class L2SP(Method):
         optimizer.register_step_pre_hook(self._pull)
 
     def prepare(self, checkpoint: dict[str, Any], path: str) -> None:
-        pulled = self.trainer.pretrained()
-        source = deepcopy(bare(self.trainer.network))
-        architecture = self.trainer.architecture_of(self.trainer.configuration_manager)
-        load_partially(source, checkpoint, path, architecture, heads=any(HEADS in name for name in pulled))
-        values = dict(source.named_parameters())
-        self._pairs = tuple((p, values[name].detach()) for name, p in pulled.items())
+        values = dict(self.trainer.source_network(checkpoint, path).named_parameters())
+        self._pairs = tuple((p, values[name].detach()) for name, p in self.trainer.pretrained().items())
 
     @torch.no_grad()
     def _pull(self, *_: Any) -> None:

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nnunetv2_factorizer.adaptation.divergence import divergence
 from nnunetv2_factorizer.adaptation.jitter import jitter_for
 from nnunetv2_factorizer.adaptation.objective import Batch, Objective
 from nnunetv2_factorizer.factorization import resize
@@ -100,22 +101,6 @@ class Generator(nn.Module):
         for convolution, larger in zip(self.convolutions, sizes, strict=True):
             x = resize(functional.leaky_relu(convolution(x)), larger)
         return resize(self.head(x), size)
-
-
-def divergence(p: Tensor, q: Tensor, regions: bool) -> Tensor:
-    """KL(p || q) of each voxel, `(B, *S)`.
-
-    Args:
-        p: logits `(B, K, *S)`.
-        q: likewise.
-        regions: whether each of the K is a probability of its own; the sum of their divergences is taken.
-    """
-    if regions:
-        yes, no = (functional.logsigmoid(sign * p) for sign in (1, -1))
-        q_yes, q_no = (functional.logsigmoid(sign * q) for sign in (1, -1))
-        return (yes.exp() * (yes - q_yes) + no.exp() * (no - q_no)).sum(1)
-    p, q = p.log_softmax(1), q.log_softmax(1)
-    return (p.exp() * (p - q)).sum(1)
 
 
 def known(target: Tensor | list[Tensor], labels: Any) -> Tensor:

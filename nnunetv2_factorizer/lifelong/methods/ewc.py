@@ -23,6 +23,7 @@ from nnunetv2_factorizer.adaptation.method import Method
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.models.atomic import replacing
 from nnunetv2_factorizer.training.bare import bare
+from nnunetv2_factorizer.training.batch import on_device
 
 FILE = "fisher.pth"
 """Beside the checkpoint: `fisher` sum_k F_k and `weighted` sum_k F_k theta_k, each by the name of the parameter."""
@@ -74,11 +75,8 @@ class EWC(Method):
         named = dict(network.named_parameters())
         squares = {name: torch.zeros_like(p) for name, p in named.items()}
         for _ in range(batches):
-            batch = next(trainer.dataloader_train)
-            target = batch["target"]
-            on_device = [t.to(trainer.device) for t in (target if isinstance(target, list) else [target])]
-            outputs = network(batch["data"].to(trainer.device))
-            loss = trainer.loss(outputs, on_device if isinstance(target, list) else on_device[0])
+            batch = on_device(next(trainer.dataloader_train), trainer.device)
+            loss = trainer.loss(network(batch["data"]), batch["target"])
             gradients = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
             for name, gradient in zip(named, gradients, strict=True):
                 if gradient is not None:

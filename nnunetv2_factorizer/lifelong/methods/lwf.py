@@ -14,12 +14,10 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from nnunetv2_factorizer.adaptation.divergence import divergence
 from nnunetv2_factorizer.adaptation.method import Method
 from nnunetv2_factorizer.adaptation.objective import Batch, Objective
-from nnunetv2_factorizer.models.adapt import HEADS
-from nnunetv2_factorizer.pretraining.loading import load_partially
 
 TEMPERATURE = 2.0
 
@@ -31,18 +29,7 @@ class LwF(Method):
     old: nn.Module | None = None
 
     def prepare(self, checkpoint: dict[str, Any], path: str) -> None:
-        trainer = self.trainer
-        with torch.random.fork_rng(devices=[]):  # its first weights are random, and replaced at once
-            old = trainer.build_network_architecture(
-                trainer.plans_manager,
-                trainer.configuration_manager,
-                trainer.num_input_channels,
-                trainer.label_manager.num_segmentation_heads,
-                enable_deep_supervision=False,
-            )
-        heads = any(HEADS in name for name in trainer.pretrained())
-        load_partially(old, checkpoint, path, trainer.architecture_of(trainer.configuration_manager), heads)
-        self.old = old.to(trainer.device).eval().requires_grad_(False)
+        self.old = self.trainer.source_network(checkpoint, path).eval().requires_grad_(False)
 
 
 class Distillation(Objective):
@@ -55,14 +42,9 @@ class Distillation(Objective):
         with torch.no_grad():
             before = old(batch["data"])
         regions = self.trainer.label_manager.has_regions
-        return {"distillation": divergence(before.float(), outputs[0].float(), regions)}
+        return {"distillation": distillation(before.float(), outputs[0].float(), regions)}
 
 
-def divergence(old: Tensor, new: Tensor, regions: bool) -> Tensor:
+def distillation(old: Tensor, new: Tensor, regions: bool) -> Tensor:
     """KL(p_old || p) of logits `(B, K, *S)` at the temperature, the mean over voxels."""
-    old, new = old / TEMPERATURE, new / TEMPERATURE
-    if regions:
-        pairs = [(functional.logsigmoid(sign * old), functional.logsigmoid(sign * new)) for sign in (1, -1)]
-    else:
-        pairs = [(old.log_softmax(1), new.log_softmax(1))]
-    return torch.stack([(p.exp() * (p - q)).sum(1).mean() for p, q in pairs]).sum()
+    return divergence(old / TEMPERATURE, new / TEMPERATURE, regions).mean()

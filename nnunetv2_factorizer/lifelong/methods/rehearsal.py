@@ -11,7 +11,7 @@ import numpy as np
 
 from nnunetv2_factorizer.adaptation.method import Method
 from nnunetv2_factorizer.lifelong.joined import Joined
-from nnunetv2_factorizer.lifelong.stage import current_stage, training_cases
+from nnunetv2_factorizer.lifelong.stage import cases_of, current_stage
 
 
 class Rehearsal(Method):
@@ -24,8 +24,8 @@ class Rehearsal(Method):
         stage = current_stage()
         earlier = {}
         for known in stage.earlier:
-            names, of_names = training_cases(known, stage.configuration)
-            earlier[known.dataset] = of_names(few(names, self.share))
+            cases = cases_of(known, stage.configuration)
+            earlier[known.dataset] = type(cases.data)(cases.data.source_folder, few(cases.train, self.share))
         joined = Joined(dataset, earlier)
         self.trainer.print_to_log_file(
             f"Training on {len(dataset.identifiers)} cases of this stage and "

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch.distributions import Bernoulli, Categorical, kl_divergence
 
+from nnunetv2_factorizer.adaptation.divergence import divergence
 from nnunetv2_factorizer.adaptation.objectives import Consistency, JitterAlone
-from nnunetv2_factorizer.adaptation.objectives.consistency import Generator, divergence, known
+from nnunetv2_factorizer.adaptation.objectives.consistency import Generator, known
 from nnunetv2_factorizer.training.bare import bare
 from tests.adaptation.models import log_of
 from tests.adaptation.objectives.training import begun
