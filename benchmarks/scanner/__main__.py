@@ -5,7 +5,7 @@
     python -m benchmarks.scanner notice --method NAME ...
     python -m benchmarks.scanner style -o OUT [--method NAME]
     python -m benchmarks.scanner adapt -o OUT [--adaptation NAME ...] [--scanner B2] [--cases 1 4 8] [--seed 0 1 2]
-    python -m benchmarks.scanner adapted -o OUT
+    python -m benchmarks.scanner adapted -o OUT [--seed 0 1 2]
 
 For models of scanner A that `python -m benchmarks.learning run` has trained on fold 0 of the hippocampus data, in 250
 iterations if not said otherwise. The environment variables of nnU-Net must be set. Validation cases are predicted
@@ -68,7 +68,7 @@ def main() -> None:
     elif args.action == "adapt-one":
         _adapt_one(args)
     else:
-        print_adapted(args.o)
+        print_adapted(args.o, args.seed)
 
 
 def _adapt_one(args: argparse.Namespace) -> None:

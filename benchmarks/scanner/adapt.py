@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -101,9 +102,10 @@ def prepare_scanner(scanner: str) -> str:
     return plans_name
 
 
-def print_adapted(out: Path) -> None:
+def print_adapted(out: Path, seeds: Sequence[int]) -> None:
     """A table a scanner: Dice on it and on A for each method and number of labelled cases, mean and range of seeds."""
-    runs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(out.glob("*.json"))]
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(out.glob("*.json"))]
+    runs = [run for run in found if run["method"] == NOTHING or run["seed"] in seeds]
     for scanner in DATASETS:
         if not (of_scanner := [run for run in runs if run["scanner"] == scanner]):
             continue

@@ -57,9 +57,11 @@ def test_the_table_has_a_cell_a_number_of_cases(tmp_path: Path, capsys: pytest.C
         (tmp_path / f"{cases}_{seed}.json").write_text(json.dumps(run))
     before = {"method": "nothing", "scanner": "B2", "cases": 0, "target_dice": 0.4, "source_dice": 0.9}
     (tmp_path / "before.json").write_text(json.dumps(before))
-    print_adapted(tmp_path)
+    print_adapted(tmp_path, (0, 1, 2))
     printed = capsys.readouterr().out.splitlines()
     assert "| mmtl | 0.500, 0.850 | 0.750 (0.700 to 0.800), 0.850 (0.850 to 0.850) |" in printed
     assert "| nothing | 0.400, 0.900 | 0.400, 0.900 |" in printed
     assert "| B2 | 1 labelled: B2, A | 4 labelled: B2, A |" in printed
     assert not [line for line in printed if line.startswith("| B1 |")]
+    print_adapted(tmp_path, (1,))
+    assert "| mmtl | 0.800, 0.850 |" in capsys.readouterr().out.splitlines()
