@@ -1,14 +1,18 @@
 """The preprocessed cases that a fold was trained and validated on, as nnU-Net keeps them; labels are not opened."""
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class, nnUNetBaseDataset
+from nnunetv2.utilities.crossval_split import generate_crossval_split
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import Tensor
 
 from nnunetv2_factorizer.errors import UserError
+from nnunetv2_factorizer.models.atomic import replacing
 from nnunetv2_factorizer.models.folders import nnunet_folder
 from nnunetv2_factorizer.models.json_files import read_json
 
@@ -67,6 +71,19 @@ def fold_cases(dataset: str, configuration: ConfigurationManager, fold: str, pur
             f"{len(missing)} of {len(names)} cases of fold {fold}, such as {missing[0]}, are not in {folder}.", REMEDY
         )
     return FoldCases(dataset_class(str(folder), names), train, validation)
+
+
+def write_splits(splits: Path, names: Sequence[str], folds: int) -> None:
+    """Writes nnU-Net's own folds, as its training would write them; two trainings that begin at once need them before.
+
+    Args:
+        splits: the file.
+        names: of all cases.
+        folds: their number.
+    """
+    with replacing(str(splits)) as unfinished:
+        parts = generate_crossval_split(sorted(names), seed=12345, n_splits=folds)
+        Path(unfinished).write_text(json.dumps(parts, indent=4, default=str), encoding="utf-8")
 
 
 def _parts(splits: Path, fold: str) -> tuple[list[str], list[str]]:

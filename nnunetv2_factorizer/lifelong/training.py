@@ -1,24 +1,21 @@
 """One stage, from a data set to the pool that knows it; the training is that of `nnUNetv2_train`."""
 
 import dataclasses
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from nnunetv2.run.run_training import run_training
 from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
-from nnunetv2.utilities.crossval_split import generate_crossval_split
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_factorizer.adaptation.trainer import FOLDS
 from nnunetv2_factorizer.errors import UserError
-from nnunetv2_factorizer.inference.preprocessed_cases import FoldCases
+from nnunetv2_factorizer.inference.preprocessed_cases import FoldCases, write_splits
 from nnunetv2_factorizer.lifelong import pool as pools
 from nnunetv2_factorizer.lifelong import scores
 from nnunetv2_factorizer.lifelong.methods import METHODS
@@ -27,7 +24,6 @@ from nnunetv2_factorizer.lifelong.pool import CHECKPOINT, MODELS, Member, Model,
 from nnunetv2_factorizer.lifelong.seen import Features, measure, require_enough, see, to_stages
 from nnunetv2_factorizer.lifelong.shared import check_common, common
 from nnunetv2_factorizer.lifelong.stage import VARIABLE, StageData, StageRecord, cases_of, preprocessed_base, read_stage
-from nnunetv2_factorizer.models.atomic import replacing
 from nnunetv2_factorizer.models.json_files import read_json
 from nnunetv2_factorizer.pretraining.finetuning import VARIABLE as START
 
@@ -152,9 +148,7 @@ def _ensure_splits(data: StageData, configuration: str) -> None:
             "Join it with the next stage; or adapt a model without a pool, by a trainer such as "
             "nnUNetTrainer_AdaptAll with fold all.",
         )
-    with replacing(str(splits)) as unfinished:
-        folds = generate_crossval_split(list(np.sort(names)), seed=12345, n_splits=FOLDS)
-        Path(unfinished).write_text(json.dumps(folds, indent=4, default=str), encoding="utf-8")
+    write_splits(splits, names, FOLDS)
 
 
 def _require_trainer(name: str) -> None:

@@ -31,8 +31,8 @@ def summarise(measurements: pd.DataFrame) -> pd.DataFrame:
         trained = {name: table[TRAINED].to_numpy() for name, table in tables.items()}
         rows[setting] = {"cases": len(values["dice"])} | {name: value.mean() for name, value in values.items()}
         for name in ("dice", "hd95"):
-            rows[setting] |= _estimate(f"{name}_difference", values[name] - trained[name], np.mean)
-        rows[setting] |= _estimate("seconds_ratio", values["seconds"] / trained["seconds"], np.median)
+            rows[setting] |= estimate(f"{name}_difference", values[name] - trained[name], np.mean)
+        rows[setting] |= estimate("seconds_ratio", values["seconds"] / trained["seconds"], np.median)
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
@@ -70,8 +70,11 @@ def choose(summary: pd.DataFrame, budget_drop: float) -> tuple[str, str]:
     return name, f"the fastest that, at 95 % confidence, loses no more than {budget_drop:g} of Dice"
 
 
-def _estimate(name: str, values: np.ndarray, statistic: Callable[..., Any]) -> dict[str, float]:
-    """A statistic of the cases with its interval by the percentile bootstrap, the same every time."""
+def estimate(name: str, values: np.ndarray, statistic: Callable[..., Any]) -> dict[str, float]:
+    """A statistic of values, one a case, as `NAME`, `NAME_low` and `NAME_high`: 95 % by the percentile bootstrap.
+
+    The same every time; NaN for the bounds where there is one case only.
+    """
     low = high = np.nan
     if len(values) > 1:
         # The percentile method, since others are undefined where all values are equal, as for the trained setting.
