@@ -11,6 +11,7 @@ import os
 import re
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from functools import cache
 
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
@@ -18,12 +19,12 @@ from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.ext_trainer import VARIABLE, trainers_folder
 
-PLAIN = "ExperimentPlanner"
+PLAIN, PRIMUS = "ExperimentPlanner", "Primus"
 NNUNET = {
     "nnU-Net": ("nnUNetTrainer", PLAIN),
     "ResEncM": ("nnUNetTrainer", "nnUNetPlannerResEncM"),
     "ResEncL": ("nnUNetTrainer", "nnUNetPlannerResEncL"),
-    "Primus": ("nnUNet_PrimusV3S_Trainer", PLAIN),
+    PRIMUS: ("nnUNet_PrimusV3S_Trainer", PLAIN),
 }
 """Name to nnU-Net's trainer and planner."""
 REFERENCE = "nnU-Net"
@@ -70,6 +71,7 @@ def known_names() -> list[str]:
     return [*NNUNET, *(re.sub(r"(?<=.)Factorizer$", "", name) for name in classes)]
 
 
+@cache  # nnU-Net imports every trainer that it looks through
 def _find(trainer: str) -> type[nnUNetTrainer] | None:
     folders = os.environ.get(VARIABLE, "").split(os.pathsep)
     if str(trainers_folder()) not in folders:  # the search is nnU-Net's, which goes by this variable

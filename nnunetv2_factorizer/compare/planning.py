@@ -1,6 +1,7 @@
 """The plans of each network: those given, with its architecture; or with patch and batch for a memory target."""
 
 import json
+from collections.abc import Sequence
 from copy import deepcopy
 from math import prod
 from typing import Any
@@ -10,13 +11,15 @@ from nnunetv2.experiment_planning.experiment_planners.residual_unets import resi
 from nnunetv2.utilities.json_export import recursive_fix_for_json_export
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from nnunetv2_factorizer.compare.networks import PLAIN, Network
+from nnunetv2_factorizer.compare.networks import PLAIN, PRIMUS, Network
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.planning.planner import FamilyPlanner
 from nnunetv2_factorizer.training import FamilyTrainer
 
 PLANNED = ("patch_size", "batch_size", "architecture")
 """What a planner decides; all else, such as spacing and preprocessed data, stays that of the given plans."""
+PRIMUS_PATCH = 8
+"""Voxels of an axis that are one token."""
 
 
 def plans_for(network: Network, plans: dict[str, Any], configuration: str, memory: float | None) -> dict[str, Any]:
@@ -29,8 +32,15 @@ def plans_for(network: Network, plans: dict[str, Any], configuration: str, memor
         memory: target in GB; None for the patch and the batch of the plans.
 
     Raises:
-        UserError: nothing fits into the memory target.
+        UserError: nothing fits into the memory target, or nnU-Net's Primus cannot take the patch.
     """
+    result = _planned(network, plans, configuration, memory)
+    if network.name == PRIMUS:
+        _check_primus(PlansManager(deepcopy(result)).get_configuration(configuration).patch_size)
+    return result
+
+
+def _planned(network: Network, plans: dict[str, Any], configuration: str, memory: float | None) -> dict[str, Any]:
     settings = PlansManager(deepcopy(plans)).get_configuration(configuration).configuration
     result = deepcopy(plans)
     own: dict[str, Any] = result["configurations"][configuration]
@@ -47,7 +57,9 @@ def plans_for(network: Network, plans: dict[str, Any], configuration: str, memor
             settings["spacing"], shape, settings["data_identifier"], voxels, {}
         )
     except UserError as error:
-        raise UserError(error.cause, "Give --memory that or more, and another -o; or leave this network out.") from error
+        raise UserError(
+            error.cause, "Give --memory that or more, and another -o; or leave this network out."
+        ) from error
     recursive_fix_for_json_export(planned)
     own |= json.loads(json.dumps({key: planned[key] for key in PLANNED}))
     return result
@@ -66,6 +78,18 @@ def residual(architecture: dict[str, Any], planner: Any) -> dict[str, Any]:
     kwargs["n_conv_per_stage_decoder"] = list(planner.UNet_blocks_per_stage_decoder[: stages - 1])
     name = f"{planner.UNet_class.__module__}.{planner.UNet_class.__name__}"
     return architecture | {"network_class_name": name, "arch_kwargs": kwargs}
+
+
+def _check_primus(patch_size: Sequence[int]) -> None:
+    """What nnU-Net's trainer leaves to a crash."""
+    if len(patch_size) != 3:
+        raise UserError("Primus is a network for 3D only.", "Give a 3D configuration with -c, or leave it out.")
+    if any(size % PRIMUS_PATCH for size in patch_size):
+        raise UserError(
+            f"Primus cannot take a patch of {'x'.join(map(str, patch_size))} voxels: it divides it into cubes of "
+            f"{PRIMUS_PATCH}.",
+            f"Give plans with a patch of multiples of {PRIMUS_PATCH} (-p) and another -o, or leave it out.",
+        )
 
 
 def _planner(network: Network, dataset: str, memory: float | None) -> Any:

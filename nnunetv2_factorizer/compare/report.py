@@ -23,8 +23,8 @@ through the network with all its heads, a multiply-add counted twice; a factoriz
 Seconds a step: the median, the batch at hand. Peak: what PyTorch allocated on the GPU in training; empty on a CPU, \
 where it is not measured. Dice and HD95 (mm): means over the validation cases, of the whole images; where prediction \
 and truth are both empty, Dice is 1 and HD95 0, where one of them is, Dice is 0 and HD95 the diagonal of the image. \
-Minus nnU-Net: the mean over the cases of the difference of their Dice, in brackets its 95 % interval by the bootstrap. \
-It tells how sure the difference of these two models is on cases like these, and nothing of other trainings."""
+Minus nnU-Net: the mean over the cases of the difference of their Dice, in brackets its 95 % interval by the \
+bootstrap. It tells how sure the difference of these two models is on cases like these, nothing of other trainings."""
 
 
 def failures(runs: Sequence[Run]) -> list[dict[str, Any]]:
