@@ -66,10 +66,10 @@ def main() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Train networks on the same data for the same budget by nnU-Net's own training, validate them, and put\n"
-        "them into one table: parameters, GFLOPs, seconds a step, peak memory, Dice and HD95 of each label,\n"
-        "and the difference to nnU-Net with its interval. The data are preprocessed before. All take patch\n"
-        "and batch from the plans of -p, or each its own by --memory.\n\n"
+        description="Train networks on the same data for the same budget by nnU-Net's own training, validate them,\n"
+        "and put them into one table: parameters, GFLOPs, seconds a step, peak memory, Dice and HD95 of each\n"
+        "label, and the difference to nnU-Net with its interval. The data are preprocessed before. All take\n"
+        "patch and batch from the plans of -p, or each its own by --memory.\n\n"
         "  OUT/table.md, table.csv, results.json, dice_over_seconds.png, comparison.html\n"
         "  OUT/runs/NETWORK    a model of nnU-Net's: nnUNetv2_predict_from_modelfolder -m OUT/runs/NETWORK -f 0\n\n"
         "The same command goes on where it was interrupted, and repeats no run that has ended. More networks\n"

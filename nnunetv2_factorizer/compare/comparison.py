@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,7 +131,7 @@ def begin(wanted: Comparison) -> None:
         try:
             wanted.out.mkdir(parents=True, exist_ok=True)
             with replacing(str(file)) as unfinished:
-                Path(unfinished).write_text(json.dumps(wanted.settings, indent=1) + os.linesep, encoding="utf-8")
+                Path(unfinished).write_text(json.dumps(wanted.settings, indent=1) + "\n", encoding="utf-8")
         except OSError as error:
             raise UserError(f"{wanted.out} cannot be written: {error.strerror}.", "Give another -o.") from error
         return

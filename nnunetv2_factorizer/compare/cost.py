@@ -88,8 +88,9 @@ def gflops(network: nn.Module, patch: tuple[int, ...]) -> float:
     for module in network.modules():
         if isinstance(module, NMF):
             module.closed_form = False
-        if hasattr(module, "recompute"):
-            module.recompute = False  # type: ignore[assignment]  # inside our operators nothing is counted
+        recompute: Any = getattr(module, "recompute", None)  # of a block, or of all stages of a decoder
+        if recompute is not None:  # inside our operators nothing is counted
+            module.recompute = [False] * len(recompute) if isinstance(recompute, list) else False
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(torch.empty(1, *patch, device="meta"))
     return counter.get_total_flops() / 1e9

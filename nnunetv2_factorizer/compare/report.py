@@ -66,6 +66,8 @@ def write(wanted: Comparison, runs: Sequence[Run]) -> str:
     results = [result for run in runs if (result := run.result) is not None]
     numbers, failed = rows(results, wanted.networks), failures(runs)
     table = [cells(row) for row in numbers]
+    without = {f["network"]: f["cause"] for f in failed if f["network"] not in {row["network"] for row in numbers}}
+    table += [dict.fromkeys(table[0], "") | {"network": f"{name}: no result"} for name in without if table]
     title = f"{wanted.dataset}, {wanted.configuration}, {wanted.plans}, {wanted.budget}"
     if wanted.memory is not None:
         title += f", each network planned for {wanted.memory:g} GB"
@@ -79,7 +81,7 @@ def write(wanted: Comparison, runs: Sequence[Run]) -> str:
     content = {"title": title, "table": table, "failures": failed, "figure": image.getvalue(), "notes": NOTES}
     contents = {
         TABLE: "\n\n".join(sections) + "\n",
-        CSV: _csv(numbers),
+        CSV: _csv(numbers + [{"network": name, "failure": cause} for name, cause in without.items()]),
         JSON: json.dumps(record, indent=1),
         PAGE: render(__package__, "page.html.jinja", content),
         FIGURE: image.getvalue(),
@@ -93,7 +95,7 @@ def write(wanted: Comparison, runs: Sequence[Run]) -> str:
 def _csv(numbers: Sequence[dict[str, Any]]) -> str:
     text = io.StringIO()
     if numbers:
-        writer = csv.DictWriter(text, list(numbers[0]))
+        writer = csv.DictWriter(text, list(dict.fromkeys(title for row in numbers for title in row)))
         writer.writeheader()
         writer.writerows(numbers)
     return text.getvalue()

@@ -58,13 +58,16 @@ def test_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert table in text
     assert "- Swin, fold 0: <3D only>. Leave it out." in text
     assert "&lt;3D only&gt;." in page
-    assert page.count("<tr>") == 3
+    assert page.count("<tr>") == 4
+    assert "| Swin: no result |  |" in table
     assert "data:image/png;base64," in page
     record = json.loads((tmp_path / report.JSON).read_text())
     assert [row["network"] for row in record["rows"]] == ["nnU-Net", "Hybrid"]
     assert record["without_a_result"][0]["network"] == "Swin"
     with (tmp_path / report.CSV).open(newline="") as file:
-        assert [row["dice"][:4] for row in csv.DictReader(file)] == ["0.53", "0.6"]
+        lines = list(csv.DictReader(file))
+    assert [line["dice"][:4] for line in lines] == ["0.53", "0.6", ""]
+    assert lines[2]["failure"] == "<3D only>."
     assert {path.name for path in tmp_path.iterdir()} == {*report.FILES, "runs", "preprocessed"}
 
 

@@ -77,7 +77,7 @@ def test_plans_for_a_memory_target(phantom: Workspace, monkeypatch: pytest.Monke
             assert settings[key] == given["configurations"]["2d"][key]
         json.dumps(planned)
     with pytest.raises(UserError, match=r"needs \d+\.\d GB\.\nGive --memory that or more"):
-        plans_for(network_of("Hybrid"), given, "2d", memory=0.6)
+        plans_for(network_of("Hybrid"), given, "2d", memory=0.5)
     assert json.dumps(given) == before
     assert sorted(os.listdir(phantom.preprocessed)) == files
 
