@@ -3,7 +3,7 @@
 import json
 import platform
 import traceback
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -86,8 +86,8 @@ def run_one(run: Run) -> None:
         print(f"Another process is at {run.folder}.")
     except Exception as error:
         traceback.print_exc()
-        told = explained(error, run)
-        _write(run.folder / FAILURE, {"cause": told.cause, "remedy": told.remedy})
+        explanation = explained(error, run)
+        _write(run.folder / FAILURE, {"cause": explanation.cause, "remedy": explanation.remedy})
 
 
 def explained(error: Exception, run: Run) -> UserError:
@@ -131,9 +131,12 @@ def _train(run: Run) -> dict[str, Any]:
     _go_on(trainer, run.folder)
     trainer.perform_actual_validation()
     return {
-        **{"network": run.network, "trainer": network.trainer, "fold": run.fold},
-        **{"patch_size": list(trainer.configuration_manager.patch_size), "batch_size": trainer.batch_size},
-        **{field.name: getattr(cost, field.name) for field in fields(cost)},
+        "network": run.network,
+        "trainer": network.trainer,
+        "fold": run.fold,
+        "patch_size": list(trainer.configuration_manager.patch_size),
+        "batch_size": trainer.batch_size,
+        **asdict(cost),
         "iterations": schedule.epochs * schedule.iterations,
         "curve": trainer.curve,
         "cases": scores_of(trainer),
