@@ -85,10 +85,11 @@ def gflops(network: nn.Module, patch: tuple[int, ...]) -> float:
         patch: `(C, *S)` of one patch.
     """
     network = copy.deepcopy(network).to("meta").eval()
+    module: Any
     for module in network.modules():
         if isinstance(module, NMF):
             module.closed_form = False
-        recompute: Any = getattr(module, "recompute", None)  # of a block, or of all stages of a decoder
+        recompute = getattr(module, "recompute", None)  # of a block, or of all stages of a decoder
         if recompute is not None:  # inside our operators nothing is counted
             module.recompute = [False] * len(recompute) if isinstance(recompute, list) else False
     with torch.no_grad(), FlopCounterMode(display=False) as counter:

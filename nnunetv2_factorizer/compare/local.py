@@ -29,7 +29,8 @@ def run_locally(runs: Sequence[Run], work: Work, told: Told, jobs: int, *, show_
     # A fork need not import PyTorch again, and CUDA does not work in one.
     forks = sys.platform == "linux" and all(run.device == "cpu" for run in runs)
     context: Any = get_context("fork" if forks else "spawn")
-    waiting, running = deque(runs), {}
+    waiting = deque(runs)
+    running: dict[int, tuple[Any, Run]] = {}  # by what `wait` waits for
     with tqdm(total=len(runs), unit="run", disable=not show_progress) as bar:
         try:
             while waiting or running:

@@ -79,7 +79,7 @@ def write(wanted: Comparison, runs: Sequence[Run]) -> str:
     about = {DISTRIBUTION: version(DISTRIBUTION), "settings": wanted.settings, "notes": NOTES}
     record = about | {"rows": numbers, "without_a_result": failed, "runs": results}
     content = {"title": title, "table": table, "failures": failed, "figure": image.getvalue(), "notes": NOTES}
-    contents = {
+    contents: dict[str, str | bytes] = {
         TABLE: "\n\n".join(sections) + "\n",
         CSV: _csv(numbers + [{"network": name, "failure": cause} for name, cause in without.items()]),
         JSON: json.dumps(record, indent=1),
