@@ -30,7 +30,7 @@ def run_locally(runs: Sequence[Run], work: Work, told: Told, jobs: int, *, show_
     forks = sys.platform == "linux" and all(run.device == "cpu" for run in runs)
     context: Any = get_context("fork" if forks else "spawn")
     waiting = deque(runs)
-    running: dict[int, tuple[Any, Run]] = {}  # by what `wait` waits for
+    running: dict[Any, tuple[Any, Run]] = {}  # by what `wait` waits for
     with tqdm(total=len(runs), unit="run", disable=not show_progress) as bar:
         try:
             while waiting or running:
