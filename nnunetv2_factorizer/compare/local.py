@@ -1,6 +1,5 @@
 """Runs on this machine, each in a process of its own, so that one that is killed leaves the others alone."""
 
-import os
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -10,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from nnunetv2_factorizer.compare.run import LOG, Run
+from nnunetv2_factorizer.compare.run import Run, logged
 
 Work = Callable[[Run], None]
 Told = Callable[[Run], str]
@@ -37,7 +36,7 @@ def run_locally(runs: Sequence[Run], work: Work, told: Told, jobs: int, *, show_
                 while waiting and len(running) < jobs:
                     run = waiting.popleft()
                     sys.stdout.flush()  # or a fork would print it, too
-                    process = context.Process(target=_logged, args=(work, run))
+                    process = context.Process(target=logged, args=(work, run))
                     process.start()
                     running[process.sentinel] = process, run
                 for sentinel in wait(list(running)):
@@ -49,11 +48,3 @@ def run_locally(runs: Sequence[Run], work: Work, told: Told, jobs: int, *, show_
             for process, _ in running.values():  # after Ctrl-C
                 process.terminate()
                 process.join()
-
-
-def _logged(work: Work, run: Run) -> None:
-    run.folder.mkdir(parents=True, exist_ok=True)
-    log = os.open(run.folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    for stream in (1, 2):  # of the process, since nnU-Net starts others
-        os.dup2(log, stream)
-    work(run)

@@ -1,8 +1,10 @@
 """One run: a network trained and validated on a fold, in a process of its own, and the file that says so."""
 
 import json
+import os
 import platform
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -88,6 +90,15 @@ def run_one(run: Run) -> None:
         traceback.print_exc()
         explanation = explained(error, run)
         _write(run.folder / FAILURE, {"cause": explanation.cause, "remedy": explanation.remedy})
+
+
+def logged(work: Callable[[Run], None], run: Run) -> None:
+    """The work on a run, all that is printed going into the log in its folder; in a process of its own."""
+    run.folder.mkdir(parents=True, exist_ok=True)
+    log = os.open(run.folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream in (1, 2):  # of the process, since nnU-Net starts others
+        os.dup2(log, stream)
+    work(run)
 
 
 def explained(error: Exception, run: Run) -> UserError:

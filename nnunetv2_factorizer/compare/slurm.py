@@ -1,12 +1,13 @@
 """Runs as jobs of SLURM, by `submitit`, an optional extra that is imported here alone."""
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from nnunetv2_factorizer.compare.run import Run
+from nnunetv2_factorizer.compare.run import Run, logged
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.installation import install_extra
 
@@ -34,17 +35,27 @@ def parse_options(text: str) -> dict[str, str | int]:
     """SLURM's options as `sbatch` names them, such as `partition=gpu,time=02:00:00`.
 
     Raises:
-        UserError: something is not `NAME=VALUE`.
+        UserError: something is not `NAME=VALUE`, or there is no time.
     """
+    example = "Give options of sbatch, such as --slurm partition=gpu,time=02:00:00,gpus_per_node=1."
     options: dict[str, str | int] = {}
     for part in text.split(","):
         name, sign, value = (word.strip() for word in part.partition("="))
         if not (name and sign and value):
             raise UserError(
                 f"--slurm {text!r} has {part!r}, which is not NAME=VALUE.",
-                "Give options of sbatch, such as --slurm partition=gpu,time=02:00:00,gpus_per_node=1.",
+                example,
             )
         options[f"slurm_{name.replace('-', '_')}"] = int(value) if value.isdecimal() else value
+    time = str(options.get("slurm_time", ""))
+    if not re.fullmatch(r"\d+(:\d\d:\d\d)?", time):
+        raise UserError(
+            f"--slurm {text!r} has no time in minutes or as HH:MM:SS; submitit would end each job after 5 minutes.",
+            example,
+        )
+    if ":" in time:  # submitit counts with minutes
+        hours, minutes, _ = map(int, time.split(":"))
+        options["slurm_time"] = 60 * hours + minutes
     return options
 
 
@@ -84,7 +95,7 @@ def run_by_slurm(
             "Start the command where sbatch works, with options that submitit knows, such as --slurm "
             "partition=gpu,time=02:00:00,gpus_per_node=1,cpus_per_task=12.",
         ) from error
-    jobs = [executor.submit(work, run) for run in runs]
+    jobs = [executor.submit(logged, work, run) for run in runs]
     run_of = {job.job_id: run for job, run in zip(jobs, runs, strict=True)}
     with tqdm(total=len(runs), unit="run", disable=not show_progress) as bar:
         try:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from nnunetv2_factorizer.compare import report
+from nnunetv2_factorizer.compare.run import LOG, Run
 from nnunetv2_factorizer.compare.slurm import parse_options, run_by_slurm
 from nnunetv2_factorizer.errors import UserError
 from tests.compare.runs import run, work
@@ -30,9 +32,11 @@ class Executor:
             raise NameError(f"Unknown argument {unknown}")
         self.options = options
 
-    def submit(self, function: Callable[[Any], None], argument: Any) -> SimpleNamespace:
-        function(argument)
-        return SimpleNamespace(job_id=argument.network)
+    def submit(self, function: Callable[..., None], work: Any, of: Run) -> SimpleNamespace:
+        process = get_context("fork").Process(target=function, args=(work, of))
+        process.start()
+        process.join()
+        return SimpleNamespace(job_id=of.network)
 
 
 @pytest.fixture
@@ -48,10 +52,11 @@ def submitit(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_job_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = [run(tmp_path, name) for name in ("Hybrid", "Swin")]
     options = parse_options("partition=gpu, time=02:00:00,gpus-per-node=1")
-    assert options == {"slurm_partition": "gpu", "slurm_time": "02:00:00", "slurm_gpus_per_node": 1}
+    assert options == {"slurm_partition": "gpu", "slurm_time": 120, "slurm_gpus_per_node": 1}
     run_by_slurm(runs, work, report.told, options, tmp_path / "slurm", show_progress=False, cluster="local")
     assert Executor.made[-1].options == options
     assert [of.state for of in runs] == ["done", "done"]
+    assert (runs[0].folder / LOG).read_text() == "at work on Hybrid\n"
     said = capsys.readouterr().out
     assert said.index("done   Swin") < said.index("done   Hybrid")
 
@@ -64,8 +69,11 @@ def test_no_slurm_and_an_unknown_option(tmp_path: Path) -> None:
         run_by_slurm([], work, report.told, {}, tmp_path, show_progress=False)
     with pytest.raises(UserError, match="cannot start jobs: Unknown argument"):
         run_by_slurm([], work, report.told, {"slurm_x": 1}, tmp_path, show_progress=False, cluster="local")
-    for text in ("gpu", "partition=", "partition=gpu,"):
+    for text in ("gpu", "partition=", "time=10,"):
         with pytest.raises(UserError, match="which is not NAME=VALUE"):
+            parse_options(text)
+    for text in ("partition=gpu", "time=soon"):
+        with pytest.raises(UserError, match="has no time in minutes .* after 5 minutes"):
             parse_options(text)
 
 
