@@ -73,7 +73,7 @@ def test_no_slurm_and_an_unknown_option(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="which is not NAME=VALUE"):
             parse_options(text)
     for text in ("partition=gpu", "time=soon"):
-        with pytest.raises(UserError, match="has no time in minutes .* after 5 minutes"):
+        with pytest.raises(UserError, match=r"has no time in minutes .* after 5 minutes"):
             parse_options(text)
 
 
