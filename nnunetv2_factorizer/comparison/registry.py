@@ -1,0 +1,11 @@
+"""The families of the comparison: plain data, so that nothing of a network is imported before it is built."""
+
+from nnunetv2_factorizer.family import Family
+
+PLAIN_UNET = Family(
+    class_name="nnunetv2_factorizer.comparison.plain.PlainUNet",
+    reads=("n_stages", "features_per_stage", "conv_op", "kernel_sizes", "strides"),
+    variants={"Paper": {}},
+)
+
+COMPARISON: dict[str, Family] = {"PlainUNet": PLAIN_UNET}
