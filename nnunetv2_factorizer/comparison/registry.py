@@ -8,4 +8,17 @@ PLAIN_UNET = Family(
     variants={"Paper": {}},
 )
 
-COMPARISON: dict[str, Family] = {"PlainUNet": PLAIN_UNET}
+RES_UNET = Family(
+    class_name="nnunetv2_factorizer.comparison.residual.ResUNet",
+    reads=("n_stages", "features_per_stage", "conv_op", "kernel_sizes", "strides"),
+    variants={"Paper": {}},
+)
+
+PERFORMER = Family(
+    class_name="nnunetv2_factorizer.comparison.performer.Performer",
+    reads=("n_stages", "features_per_stage", "conv_op", "strides"),
+    takes_patch_size=True,
+    variants={"Paper": {}},
+)
+
+COMPARISON: dict[str, Family] = {"PlainUNet": PLAIN_UNET, "ResUNet": RES_UNET, "Performer": PERFORMER}
