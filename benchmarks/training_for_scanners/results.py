@@ -24,7 +24,8 @@ def print_tables(out: Path) -> None:
             continue
         ordered = {key: rows[key] for arm in module.ARMS for key in sorted(rows) if key[0] == arm}
         columns = list(dict.fromkeys(column for of_row in ordered.values() for column in of_row[0]["values"]))
-        print(f"\n| {experiment} | iterations | seeds | {' | '.join(columns)} |")
+        print(f"\n{str(module.__doc__).partition(chr(10))[0]}\n")
+        print(f"| {experiment} | iterations | seeds | {' | '.join(columns)} |")
         print("| --- " * (3 + len(columns)) + "|")
         for (arm, iterations), of_row in ordered.items():
             cells = [_cell([run["values"][c] for run in of_row if c in run["values"]]) for c in columns]
