@@ -8,7 +8,7 @@ SHOW_COVERAGE := $(BIN)/coverage report --format=total | sed 's/.*/TOTAL coverag
 # nnU-Net takes all cores: threads that spin while they wait would take them from the other worker's tests.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test test-all test-matrix test-oldest test-newest lint docs bench bench-gpu bench-all bench-learning bench-pretraining bench-scanner bench-lifelong
+.PHONY: demo test test-all test-matrix test-oldest test-newest lint docs bench bench-gpu bench-all bench-learning bench-pretraining bench-scanner bench-training-for-scanners bench-lifelong
 
 # PyTorch comes with its CUDA libraries, about 6 GB; it runs on a CPU as well.
 .venv/installed: pyproject.toml
@@ -87,6 +87,12 @@ bench-scanner: .venv/installed
 	$(SCANNER) adapt -o $(ADAPTATIONS)
 	$(SCANNER) adapt -o $(ADAPTATIONS) --cases 1 8
 	$(SCANNER) adapted -o $(ADAPTATIONS)
+
+# Trainings for other scanners: the tables of docs/train_for_scanners.md, resumed like the others.
+TRAINING_FOR_SCANNERS := benchmarks/training_for_scanners
+bench-training-for-scanners: .venv/installed
+	$(BIN)/python -m benchmarks.training_for_scanners run -o $(TRAINING_FOR_SCANNERS)/runs
+	$(BIN)/python -m benchmarks.training_for_scanners table -o $(TRAINING_FOR_SCANNERS)/runs
 
 # A pool of models over five stages, eight arms: resumed like the others.
 bench-lifelong: .venv/installed

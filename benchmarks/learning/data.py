@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
+from nnunetv2.utilities.crossval_split import generate_crossval_split
 from nnunetv2.utilities.dataset_name_id_conversion import convert_id_to_dataset_name
 from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
@@ -77,6 +78,16 @@ def preprocess_like(source: str, dataset: str, plans_name: str, configuration: s
     nnunet("plan_and_preprocess", "-d", number, "--no_pp", "-npfp", "1")
     nnunet("move_plans_between_datasets", "-s", source, "-t", dataset, "-sp", plans_name, "-tp", plans_name)
     nnunet("preprocess", "-d", number, "-plans_name", plans_name, "-c", configuration, "-np", "1")
+
+
+def folds(dataset: str) -> list[dict[str, list[str]]]:
+    """nnU-Net's split, which its first training would write."""
+    file = Path(nnUNet_preprocessed) / dataset / "splits_final.json"
+    if not file.is_file():
+        cases = sorted(get_filenames_of_train_images_and_targets(str(Path(nnUNet_raw) / dataset)))
+        with replacing(str(file)) as unfinished:
+            Path(unfinished).write_text(json.dumps(generate_crossval_split(cases)), encoding="utf-8")
+    return list(json.loads(file.read_text(encoding="utf-8")))
 
 
 def nnunet(command: str, *arguments: str) -> None:

@@ -84,10 +84,7 @@ def train_and_validate(trainer: Any, mirroring: bool = True) -> dict[str, Any]:
     """
     folder = Path(trainer.output_folder)
     with FileLock(folder / "training.lock", timeout=0):
-        if (folder / "checkpoint_final.pth").is_file():  # interrupted in the validation
-            trainer.load_checkpoint(str(folder / "checkpoint_final.pth"))
-        else:
-            go_on(trainer)
+        train_to_end(trainer)
         if not mirroring:
             trainer.inference_allowed_mirroring_axes = None
         trainer.perform_actual_validation()
@@ -102,6 +99,15 @@ def train_and_validate(trainer: Any, mirroring: bool = True) -> dict[str, Any]:
         },
         "curve": [{key: value for key, value in point.items() if key != "epoch"} for point in trainer.curve],
     }
+
+
+def train_to_end(trainer: Any) -> None:
+    """Trains as `go_on`; a training that has ended, which was interrupted after that, is loaded."""
+    final = Path(trainer.output_folder) / "checkpoint_final.pth"
+    if final.is_file():
+        trainer.load_checkpoint(str(final))
+    else:
+        go_on(trainer)
 
 
 def go_on(trainer: Any) -> None:

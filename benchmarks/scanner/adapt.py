@@ -12,7 +12,7 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
 
 from benchmarks.learning.data import prepare, preprocess_like
-from benchmarks.learning.training import Measured, go_on, instantiate
+from benchmarks.learning.training import Measured, instantiate, train_to_end
 from benchmarks.measure import device, machine
 from benchmarks.pretraining.training import FewLabels
 from benchmarks.scanner.cases import dice_of_cases, files, some, write_raw
@@ -61,11 +61,7 @@ def adapt(method: str, scanner: str, cases: int, seed: int, iterations: int, sou
     }
     trainer_class = type(name, (Measured, FewLabels, Adapting, MuonRecipe), attributes)
     trainer = instantiate(trainer_class, DATASETS[scanner], plans_name, SOURCE.configuration, FOLD, seed)
-    final = Path(trainer.output_folder) / "checkpoint_final.pth"
-    if final.is_file():  # interrupted in the validation
-        trainer.load_checkpoint(str(final))
-    else:
-        go_on(trainer)
+    train_to_end(trainer)
     trainer.set_deep_supervision_enabled(False)
     model = nnUNetPredictor(use_mirroring=False, device=device(), allow_tqdm=False, perform_everything_on_device=False)
     model.manual_initialization(

@@ -12,12 +12,12 @@ import numpy as np
 import SimpleITK
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
-from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
+from nnunetv2.paths import nnUNet_raw
 from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from benchmarks.learning.data import prepare
+from benchmarks.learning.data import folds, prepare
 from benchmarks.scanner.models import FOLD, SOURCE
 from benchmarks.scanner.scanners import scanned
 from nnunetv2_factorizer.case_metadata import FILE
@@ -29,8 +29,7 @@ READER = SimpleITKIO()
 def split(part: str) -> list[str]:
     """The cases of the fold: `"train"`, which models of scanner A have seen, or `"val"`."""
     dataset, _ = prepare(SOURCE)
-    folds = json.loads((Path(nnUNet_preprocessed) / dataset / "splits_final.json").read_text(encoding="utf-8"))
-    return list(folds[FOLD][part])
+    return list(folds(dataset)[FOLD][part])
 
 
 def some() -> list[str]:

@@ -1,9 +1,13 @@
 """The Factorizer block: context from a matrix factorization, then a pointwise MLP, both residual."""
 
+from collections.abc import Callable
+from functools import partial
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from nnunetv2_factorizer.factorization import NMF, GlobalMatricize, LocalMatricize, ShiftedWindowMatricize, mix
 from nnunetv2_factorizer.network.depthwise import depthwise
@@ -46,28 +50,41 @@ class WrappedNMF(nn.Module):
         return mix(x, v0, head_dim=self.nmf.size[0], window=window, shifted=shifted, num_iters=self.nmf.num_iters)
 
 
-class FactorizerBlock(nn.Module):
-    """`y = x + WrappedNMF(LayerNorm(x))`, `z = y + MLP(LayerNorm(y))` on `(B, C, *S)`.
+class MixingBlock(nn.Module):
+    """`y = x + Mixer(LayerNorm(x))`, `z = y + MLP(LayerNorm(y))` on `(B, C, *S)`.
 
-    With `local_path="depthwise"` a residual depthwise convolution over 3 voxels an axis comes first (ours).
-    With `mlp_ratio=0` the MLP is left out, another of its ablations.
+    Args:
+        channels: `C`.
+        mixer: makes a module whose `forward` is all that looks further than one voxel, `(B, C, *S)` to the same, with
+            `in_proj` before it and `out_proj` after it, maps of the channels of a voxel.
+        local_path: a depthwise convolution, residual, before all else; None leaves it out.
+        mlp_ratio: hidden channels of the MLP over its channels; 0 leaves the MLP out.
+        dropout: probability in the MLP.
+        recompute: the layers of each voxel in the backward pass, in place of keeping what they made.
     """
 
-    def __init__(self, settings: BlockSettings) -> None:
+    def __init__(
+        self,
+        channels: int,
+        mixer: Callable[[], Any],
+        *,
+        local_path: _ConvNd | None = None,
+        mlp_ratio: float,
+        dropout: float = 0.0,
+        recompute: bool = True,
+    ) -> None:
         super().__init__()
-        channels = settings.channels
-        self.local_path = None
-        if settings.local_path == "depthwise":
-            self.local_path = settings.conv_op(channels, channels, 3, padding=1, groups=channels)
-        self.recompute, self.dropout = settings.recompute, settings.dropout
+        self.local_path = local_path
+        self.recompute, self.dropout = recompute, dropout
         self.norm1 = ChannelLayerNorm(channels)
-        self.mixer = WrappedNMF(settings)
+        self.mixer = mixer()
         self.mlp = None
-        if settings.mlp_ratio > 0:
+        if mlp_ratio > 0:
             self.norm2 = ChannelLayerNorm(channels)
-            self.mlp = MLP(channels, settings.mlp_ratio, settings.dropout)
+            self.mlp = MLP(channels, mlp_ratio, dropout)
         after = ("mixer.out_proj", *(("norm2", "mlp") if self.mlp is not None else ()))
-        self.before = Recomputed(self, "_before", ("norm1", "mixer.in_proj"), fused=BEFORE)
+        kernels = BEFORE if isinstance(self.mixer.in_proj, nn.Linear) else None
+        self.before = Recomputed(self, "_before", ("norm1", "mixer.in_proj"), fused=kernels)
         self.after = Recomputed(self, "_after", after, fused=AFTER if self.mlp is not None else None)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -93,6 +110,27 @@ class FactorizerBlock(nn.Module):
         deterministic = not (self.training and self.dropout > 0)
         result = function(*voxels, deterministic=deterministic)
         return result.view(channels_last[0].shape).movedim(-1, 1)
+
+
+class FactorizerBlock(MixingBlock):
+    """`y = x + WrappedNMF(LayerNorm(x))`, `z = y + MLP(LayerNorm(y))` on `(B, C, *S)`.
+
+    With `local_path="depthwise"` a residual depthwise convolution over 3 voxels an axis comes first (ours).
+    With `mlp_ratio=0` the MLP is left out, another of its ablations.
+    """
+
+    def __init__(self, settings: BlockSettings) -> None:
+        channels, local_path = settings.channels, None
+        if settings.local_path == "depthwise":
+            local_path = settings.conv_op(channels, channels, 3, padding=1, groups=channels)
+        super().__init__(
+            channels,
+            partial(WrappedNMF, settings),
+            local_path=local_path,
+            mlp_ratio=settings.mlp_ratio,
+            dropout=settings.dropout,
+            recompute=settings.recompute,
+        )
 
 
 def _make_matricize(settings: BlockSettings) -> GlobalMatricize | LocalMatricize:

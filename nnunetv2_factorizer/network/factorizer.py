@@ -1,32 +1,27 @@
 """The Factorizer, a U-shaped network of NMF blocks (Ashtari et al., Medical Image Analysis 84, 2023)."""
 
 from collections.abc import Sequence
-from math import prod
+from functools import partial
 from typing import Any
 
-import torch
-from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from nnunetv2_factorizer.factorization.checks import check_count
 from nnunetv2_factorizer.network.block import FactorizerBlock
-from nnunetv2_factorizer.network.memory import step_memory
+from nnunetv2_factorizer.network.convolution import ConvolutionBlock
 from nnunetv2_factorizer.network.settings import (
     DOWNSAMPLINGS,
     BlockSettings,
     check_choice,
-    parse_conv_op,
-    parse_strides,
+    parse_shape,
     per_axis,
     per_stage,
     stage_sizes,
 )
-from nnunetv2_factorizer.network.u_shape import Decoder, Encoder
-
-BYTES_PER_UNIT = 8
+from nnunetv2_factorizer.network.u_shape import Stage, UShape
 
 
-class Factorizer(nn.Module):
+class Factorizer(UShape):
     """A segmentation network for any nnU-Net plan: `(B, input_channels, *S)` to logits `(B, num_classes, *S)`.
 
     Every argument but the first two may stand in a plans file: numbers, strings, lists. Where the type says
@@ -73,10 +68,6 @@ class Factorizer(nn.Module):
         ValueError: an argument is out of range; the message names it, its value and what is accepted.
     """
 
-    key_to_encoder = "encoder"
-    key_to_stem = "encoder.stem"
-    keys_to_in_proj = ("encoder.stem",)
-
     def __init__(
         self,
         input_channels: int,
@@ -107,9 +98,8 @@ class Factorizer(nn.Module):
         recompute: bool | Sequence[bool] = True,
         skip_nmf: Sequence[str] = (),
     ) -> None:
-        super().__init__()
-        if n_stages < 2:
-            raise ValueError(f"n_stages must be at least 2, got {n_stages}.")
+        conv, parsed_strides = parse_shape(n_stages, conv_op, strides)
+        num_axes = len(parsed_strides[0])
         if position_embedding and patch_size is None and position_grid is None:
             raise ValueError(
                 "position_embedding=True needs patch_size, the size of the training patch in voxels, or position_grid; "
@@ -117,9 +107,6 @@ class Factorizer(nn.Module):
             )
         if convolution_stages < 0:
             raise ValueError(f"convolution_stages must be 0 or positive, got {convolution_stages}.")
-        conv = parse_conv_op(conv_op)
-        num_axes = {nn.Conv1d: 1, nn.Conv2d: 2, nn.Conv3d: 3}[conv]
-        parsed_strides = parse_strides(strides, n_stages, num_axes)
         choices: dict[str, Any] = {
             "channels": features_per_stage,
             "matricize": matricize,
@@ -137,7 +124,7 @@ class Factorizer(nn.Module):
         windows = [per_axis("window_size", w, num_axes) for w in per_stage("window_size", window_size, n_stages)]
         kernels = [per_axis("kernel_sizes", k, num_axes) for k in per_stage("kernel_sizes", kernel_sizes, n_stages)]
         sizes = stage_sizes(patch_size, parsed_strides)
-        stages = [
+        settings = [
             BlockSettings(
                 conv_op=conv,
                 window=windows[i],
@@ -159,30 +146,19 @@ class Factorizer(nn.Module):
         check_choice("downsampling", downsampling, DOWNSAMPLINGS)
         if not position_embedding:
             position_size = None
-        self.encoder = Encoder(input_channels, stages, parsed_strides, n_blocks, position_size, downsampling)
-        self.decoder = Decoder(num_classes, stages, parsed_strides, n_blocks_decoder, deep_supervision)
+        super().__init__(
+            input_channels,
+            num_classes,
+            [_stage(s, downsampling) for s in settings],
+            parsed_strides,
+            n_blocks,
+            n_blocks_decoder,
+            position_size,
+            deep_supervision,
+        )
         for name in skip_nmf:
             self._block(name).mixer.skip()
-        self.key_to_lpe = "encoder.position_embedding.embedding" if position_embedding else None
-        self._input_channels = input_channels
-        self._strides = parsed_strides
-        # Every layer but the stem works on the channels of a voxel: with these neighbours in memory nothing is copied.
-        self.to(memory_format=torch.channels_last_3d if num_axes == 3 else torch.channels_last)
-
-    def forward(self, x: Tensor) -> Tensor | list[Tensor]:
-        self._check_size(x)
-        return self.decoder.consume(self.encoder(x))
-
-    @staticmethod
-    def initialize(module: nn.Module) -> None:
-        """What nnU-Net applies to each module of a new network: nothing, PyTorch's own initialisation is kept."""
-
-    def compute_conv_feature_map_size(self, input_size: Sequence[int]) -> int:
-        """The memory kept for the backward pass in the unit of nnU-Net's planner; `input_size` is the patch in voxels.
-
-        nnU-Net counts the outputs of convolutions. For each of them its `PlainConvUNet` keeps 2 numbers.
-        """
-        return step_memory(self, (1, self._input_channels, *input_size)).kept // BYTES_PER_UNIT
+        self._channels_last()
 
     @property
     def blocks(self) -> dict[str, FactorizerBlock]:
@@ -194,10 +170,14 @@ class Factorizer(nn.Module):
             raise ValueError(f"skip_nmf must name blocks of the network, {', '.join(self.blocks)}; got {name!r}.")
         return self.blocks[name]
 
-    def _check_size(self, x: Tensor) -> None:
-        total = [prod(axis) for axis in zip(*self._strides, strict=True)]
-        if x.ndim != len(total) + 2 or any(s % t for s, t in zip(x.shape[2:], total, strict=True)):
-            raise ValueError(
-                f"the input must be (B, C, *S) with {len(total)} spatial axes, divisible by {total} (the product of "
-                f"the strides), got {tuple(x.shape)}. Pad it."
-            )
+
+def _stage(settings: BlockSettings, downsampling: str) -> Stage:
+    """Convolutions overlap themselves: the way to them is the paper's, a convolution as wide as its stride."""
+    block = ConvolutionBlock if settings.convolution else FactorizerBlock
+    return Stage(
+        channels=settings.channels,
+        conv_op=settings.conv_op,
+        block=partial(block, settings),
+        downsampling="patch" if settings.convolution else downsampling,
+        recompute=settings.recompute,
+    )

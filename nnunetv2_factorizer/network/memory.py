@@ -129,7 +129,8 @@ CONVOLUTIONS = {
 class AsOnGpu(TorchFunctionMode):
     """What is otherwise on a GPU than on some CPU, and matters.
 
-    Layer norms are in float32, convolutions in channels-last, depthwise ones by our operator: `x.is_cuda` is true.
+    Layer and group norms are in float32, convolutions in channels-last, depthwise ones by our operator: `x.is_cuda`
+    is true.
 
     A CPU without instructions for half precision has convolutions for it that give another layout.
     """
@@ -137,7 +138,7 @@ class AsOnGpu(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func == Tensor.is_cuda.__get__:  # type: ignore[attr-defined]
             return True
-        if func is functional.layer_norm:
+        if func in (functional.layer_norm, functional.group_norm):
             args = (args[0].float(), *args[1:])
         result = func(*args, **kwargs or {})
         if func in CONVOLUTIONS and args[1].is_contiguous(memory_format=CONVOLUTIONS[func]):

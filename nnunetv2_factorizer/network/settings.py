@@ -53,11 +53,9 @@ class BlockSettings:
     def __post_init__(self) -> None:
         for name, number in (("features_per_stage", self.channels), ("head_dim", self.head_dim)):
             check_count(name, number)
-        for name, numbers in (("window_size", self.window), ("kernel_sizes", self.kernel)):
-            for number in numbers:
-                check_count(name, number)
-        if any(number % 2 == 0 for number in self.kernel):
-            raise ValueError(f"kernel_sizes must be odd, so that a convolution keeps the size, got {self.kernel}.")
+        for number in self.window:
+            check_count("window_size", number)
+        check_kernel(self.kernel)
         if self.mlp_ratio < 0:
             raise ValueError(f"mlp_ratio must be 0 (no MLP) or positive, got {self.mlp_ratio}.")
         check_choice("matricize", self.matricize, MATRICIZE)
@@ -67,11 +65,15 @@ class BlockSettings:
             raise ValueError(f"recompute must be True or False, got {self.recompute!r}.")
         if self.matricize == "global" and self.size is None:
             raise ValueError("matricize='global' needs patch_size, the size of the training patch in voxels; got None.")
-        if self.channels % self.head_dim:
-            raise ValueError(
-                f"head_dim must divide the channels of its stage, {self.channels} (features_per_stage), "
-                f"got {self.head_dim}."
-            )
+        check_heads(self.channels, self.head_dim)
+
+
+def parse_shape(n_stages: int, conv_op: str | type[_ConvNd], strides: Any) -> tuple[Any, list[tuple[int, ...]]]:
+    """The convolution class and the strides of each stage, one number an axis, from what plans say of a U-shape."""
+    if n_stages < 2:
+        raise ValueError(f"n_stages must be at least 2, got {n_stages}.")
+    conv = parse_conv_op(conv_op)
+    return conv, parse_strides(strides, n_stages, {nn.Conv1d: 1, nn.Conv2d: 2, nn.Conv3d: 3}[conv])
 
 
 def parse_conv_op(conv_op: str | type[_ConvNd]) -> Any:
@@ -128,3 +130,19 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     """Raises a ValueError where `value` is not among `choices`."""
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}.")
+
+
+def check_kernel(kernel: tuple[int, ...]) -> None:
+    """Raises a ValueError where a convolution with this kernel would not keep the size."""
+    for number in kernel:
+        check_count("kernel_sizes", number)
+    if any(number % 2 == 0 for number in kernel):
+        raise ValueError(f"kernel_sizes must be odd, so that a convolution keeps the size, got {kernel}.")
+
+
+def check_heads(channels: int, head_dim: int) -> None:
+    """Raises a ValueError where the channels of a stage cannot be cut into heads."""
+    if channels % head_dim:
+        raise ValueError(
+            f"head_dim must divide the channels of its stage, {channels} (features_per_stage), got {head_dim}."
+        )

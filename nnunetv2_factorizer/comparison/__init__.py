@@ -1,0 +1,1 @@
+"""Networks that the Factorizer is compared with, behind the same contract."""
