@@ -1,8 +1,8 @@
 """MedNeXt (Roy et al., MICCAI 2023, https://arxiv.org/abs/2303.09975), whose layers are MONAI's.
 
 A U-shape of ConvNeXt blocks, also where the resolution changes (sections 2.1 and 2.2), with deep supervision at five
-resolutions. The variants S, B, M and L are those of the paper's table 1, with kernels of 3^d; the larger kernels, which
-are trained from the smaller (UpKern, section 2.3), are left out.
+resolutions. The variants S, B, M and L are those of section 2.4, with kernels of 3^d; the larger kernels, which are
+trained from the smaller (UpKern, section 2.3), are left out.
 
 Ours: the adapter; heads only where nnU-Net's plan has a decoder stage; outputs in evaluation mode, too, which nnU-Net's
 validation asks for and MONAI does not give.

@@ -1,13 +1,13 @@
 """nnFormer (Zhou et al., IEEE TIP 2023, https://arxiv.org/abs/2109.03201), written afresh from the paper.
 
-Convolutions make a quarter of the resolution (section III-A). Then, two layers a stage, attention in local volumes of
-4^3 tokens, every second time shifted (III-B), and in a bottleneck of three stages attention to all tokens (III-C). In
-the decoder the first layer of a stage is skip attention (III-D). Deep supervision at three resolutions; transposed
-convolutions by four ("patch expanding") are the heads.
+Section "Encoder": four convolutions make a quarter of the resolution; then, two layers a stage, attention in local
+volumes of 4^3 tokens (LV-MSA), every second time shifted (SLV-MSA). Section "Bottleneck": three stages of attention to
+all tokens (GV-MSA). Section "Decoder": the first layer of a stage is skip attention. Deep supervision at three
+resolutions; transposed convolutions by four ("patch expanding") are the heads.
 
-The paper does not say what the result of skip attention is added to: here to both maps, the decoder's and the encoder's.
-It gives no number of parameters for other patches: the biases of global attention follow from the patch. Ours: the
-adapter, no stochastic depth, heads only where nnU-Net's plan has a decoder stage.
+The paper leaves open what the result of skip attention is added to: here to both maps, decoder's and encoder's. The
+biases of global attention are as many as the patch needs. Ours: the adapter, no stochastic depth, heads only where
+nnU-Net's plan has a decoder stage.
 """
 
 from collections.abc import Sequence

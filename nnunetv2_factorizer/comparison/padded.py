@@ -101,7 +101,7 @@ class Padded(nn.Module):
         padded = padded_size(size, self.multiple, self.lowest_voxels)
         if self.one_size and padded != self.padded_size:
             raise UserError(
-                f"this {type(self).__name__} was made for patches of {times(self.patch_size)} voxels, got {times(size)}.",
+                f"{type(self).__name__} was made for patches of {times(self.patch_size)} voxels, got {times(size)}.",
                 "Predict and train with the patch of its plans.",
             )
         return self.decoder(self.features(pad(x, padded)), size, padded)
@@ -120,7 +120,9 @@ def one_head(seg_layer: nn.Module, num_axes: int, deep_supervision: bool) -> Hea
     return Heads([seg_layer], [0], [(1,) * num_axes], deep_supervision)
 
 
-def heads_for(strides: Sequence[Sequence[int]], number: int, make_head: Callable[[int], nn.Module], deep_supervision: bool) -> Heads:
+def heads_for(
+    strides: Sequence[Sequence[int]], number: int, make_head: Callable[[int], nn.Module], deep_supervision: bool
+) -> Heads:
     """The decoder of a network with deep supervision: a head for each stage of nnU-Net's decoder.
 
     Args:

@@ -64,8 +64,8 @@ def check_patch(name: str, patch_size: Sequence[int], strides: Sequence[Sequence
     smallest = [prod(stride[axis] for stride in strides) for axis in range(len(patch_size))]
     if any(voxels < 1 or voxels % total for voxels, total in zip(patch_size, smallest, strict=True)):
         raise UserError(
-            f"{name} cannot take a patch of {times(patch_size)} voxels, padded or not: its outputs are coarser than the "
-            f"image by up to {times(smallest)}, by the strides of the plan.",
+            f"{name} cannot take a patch of {times(patch_size)} voxels, padded or not: by the strides of the plan its "
+            f"coarsest output has a voxel for {times(smallest)} of the image.",
             f"The smallest patch is {times(smallest)}, others are multiples of it: mend patch_size in the plans.",
         )
 

@@ -1,7 +1,7 @@
 """Swin UNETR (Hatamizadeh et al. 2022, https://arxiv.org/abs/2201.01266), which is MONAI's, and its V2.
 
-A Swin Transformer (section 2) is the encoder, convolutions are the decoder. V2 (He et al., MICCAI 2023) has a residual
-convolution before each stage. There is no deep supervision. The adapter is ours.
+A Swin Transformer is the encoder (section 3.1), convolutions are the decoder (3.2). V2 (He et al., MICCAI 2023) has a
+residual convolution before each stage. There is no deep supervision. The adapter is ours.
 """
 
 from collections.abc import Sequence

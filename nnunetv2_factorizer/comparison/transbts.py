@@ -1,8 +1,8 @@
 """TransBTS (Wang et al., MICCAI 2021, https://arxiv.org/abs/2103.04430), written afresh from the paper.
 
-A convolutional encoder halves the image three times (section 2.2), a Transformer of L = 4 layers works on what is left
-(section 2.3), a convolutional decoder goes back (section 2.4). d = 512 channels of a token, 8 heads, 4096 channels inside
-the MLPs. There is no deep supervision.
+A convolutional encoder halves the image three times, a Transformer of L = 4 layers works on what is left (section
+"Network Encoder"), a convolutional decoder goes back ("Network Decoder"). A token has d = 512 channels, there are 8
+heads, and 4096 channels inside the MLPs. There is no deep supervision.
 
 The paper leaves out how many convolutions a stage has. Residual blocks, one at full resolution, then two, two and four,
 give its 33 million parameters. Ours: the adapter; group norm of 8 groups everywhere, no dropout, both as nnU-Net would
@@ -10,6 +10,7 @@ have it with batches of two; one position embedding for each token of the plan's
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -66,18 +67,19 @@ class TransBTS(Padded):
         widths = [width * 2**stage for stage in range(len(BLOCKS))]
         self.stem = nn.Conv3d(input_channels, width, 3, padding=1)
         self.encoder = nn.ModuleList(_blocks(channels, n) for channels, n in zip(widths, BLOCKS, strict=True))
-        self.downs = nn.ModuleList(
-            nn.Conv3d(above, below, 3, stride=2, padding=1) for above, below in zip(widths, widths[1:], strict=False)
-        )
+        self.downs = nn.ModuleList(nn.Conv3d(above, below, 3, stride=2, padding=1) for above, below in pairwise(widths))
         self.grid = [voxels // self.multiple for voxels in self.padded_size]
         tokens = self.grid[0] * self.grid[1] * self.grid[2]
         self.embedding = _normed_conv(widths[-1], embedding_dim)
         self.position_embedding = nn.Parameter(torch.zeros(1, tokens, embedding_dim))
         self.transformer = nn.Sequential(
-            *(TransformerLayer(embedding_dim, mlp_dim, num_heads) for _ in range(num_layers)), nn.LayerNorm(embedding_dim)
+            *(TransformerLayer(embedding_dim, mlp_dim, num_heads) for _ in range(num_layers)),
+            nn.LayerNorm(embedding_dim),
         )
         self.mapping = nn.Sequential(
-            nn.Conv3d(embedding_dim, widths[-1], 3, padding=1), _normed_conv(widths[-1], widths[-1]), Residual(widths[-1])
+            nn.Conv3d(embedding_dim, widths[-1], 3, padding=1),
+            _normed_conv(widths[-1], widths[-1]),
+            Residual(widths[-1]),
         )
         self.ups = nn.ModuleList(Up(channels) for channels in widths[:0:-1])
         self.decoder = one_head(nn.Conv3d(width, num_classes, 1), 3, deep_supervision)
@@ -96,7 +98,7 @@ class TransBTS(Padded):
 
 
 class TransformerLayer(nn.Module):
-    """Attention of all tokens `(B, N, C)` to all, then an MLP (equations 2 and 3), norms before each."""
+    """Attention of all tokens `(B, N, C)` to all, then an MLP, norms before each."""
 
     def __init__(self, channels: int, mlp_dim: int, num_heads: int) -> None:
         super().__init__()

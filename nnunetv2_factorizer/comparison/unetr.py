@@ -1,8 +1,8 @@
 """UNETR (Hatamizadeh et al., WACV 2022, https://arxiv.org/abs/2103.10504), which is MONAI's.
 
-A Vision Transformer over patches of 16^d voxels (section 3.1) is the encoder, a decoder of convolutions takes its layers
-3, 6, 9 and 12. There is no deep supervision. The adapter is ours, and that norms which MONAI makes and never uses are
-left out: data-parallel training refuses them.
+A Vision Transformer over patches of 16^d voxels is the encoder (section 3.1), a decoder of convolutions takes what its
+layers 3, 6, 9 and 12 put out. There is no deep supervision. The adapter is ours, and that norms which MONAI makes and
+never uses are left out: data-parallel training refuses them.
 """
 
 from collections.abc import Sequence
@@ -68,6 +68,8 @@ class UNETR(Padded):
         )
         for block in self.body.vit.blocks:
             block.norm_cross_attn = nn.Identity()
+            # Empty tensors that are neither parameters nor buffers: a copy on another device would not take them along.
+            block.attn.att_mat = block.attn.causal_mask = None
         self.decoder = one_head(self.body.out, num_axes, deep_supervision)
         self.body.out = nn.Identity()
 

@@ -1,4 +1,4 @@
-"""Attention inside volumes of tokens, and the Transformer layer around it: sections III-B to III-D of nnFormer's paper."""
+"""Attention inside volumes of tokens, and the Transformer layer around it (nnFormer, https://arxiv.org/abs/2109.03201)."""
 
 import torch
 from einops import rearrange
@@ -14,7 +14,7 @@ class VolumeAttention(nn.Module):
     """softmax(Q K^T / sqrt(d) + B) V in each volume of a grid; B is learned for each difference of two places.
 
     With `skip`, keys and values come from the encoder, by one linear map, and the queries are the decoder's tokens as
-    they are: the paper's skip attention, equation 4.
+    they are: the paper's skip attention.
 
     Args:
         channels: C.
@@ -38,7 +38,9 @@ class VolumeAttention(nn.Module):
         differences = [2 * v - 1 for v in volume]
         self.bias = nn.Parameter(0.02 * torch.randn(num_heads, differences[0] * differences[1] * differences[2]))
         self.register_buffer("places", _places(volume), persistent=False)
-        self.register_buffer("allowed", _allowed(grid, volume, self.shift) if any(self.shift) else None, persistent=False)
+        self.register_buffer(
+            "allowed", _allowed(grid, volume, self.shift) if any(self.shift) else None, persistent=False
+        )
 
     def forward(self, x: Tensor, queries: Tensor | None = None) -> Tensor:
         """`(B, C, *grid)` of the tokens, of the encoder's where `queries` of the decoder are given, to the same."""
@@ -70,7 +72,7 @@ class VolumeAttention(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """Attention in volumes, then an MLP with four times the channels, norms before each (equations 1 and 2).
+    """Attention in volumes, then an MLP with four times the channels, norms before each.
 
     Maps `(B, C, *grid)` to the same; with `skip`, also takes that of the encoder.
     """

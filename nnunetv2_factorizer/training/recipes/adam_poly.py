@@ -1,4 +1,4 @@
-"""Adam or AdamW under nnU-Net's schedule, a polynomial to zero: how MedNeXt and TransBTS are trained by their authors."""
+"""Adam or AdamW under nnU-Net's schedule, a polynomial to zero: how the authors of MedNeXt and TransBTS train."""
 
 from typing import ClassVar
 
