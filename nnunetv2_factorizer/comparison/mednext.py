@@ -5,12 +5,14 @@ resolutions. The variants S, B, M and L are those of section 2.4, with kernels o
 trained from the smaller (UpKern, section 2.3), are left out.
 
 Ours: the adapter; heads only where nnU-Net's plan has a decoder stage; outputs in evaluation mode, too, which nnU-Net's
-validation asks for and MONAI does not give.
+validation asks for and MONAI does not give; float32 for the layers that no norm is before. From the image to the logits
+runs a path of residuals without a norm, so that a single bright voxel can make gradients overflow in float16.
 """
 
 from collections.abc import Sequence
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from nnunetv2_factorizer.comparison.monai_networks import monai_network
 from nnunetv2_factorizer.comparison.padded import CONV, Padded, heads_for
@@ -43,7 +45,7 @@ class MedNeXt(Padded):
     has_deep_supervision = True
     key_to_encoder = "body.enc_stages"
     key_to_stem = "body.stem"
-    keys_to_in_proj = ("body.stem",)
+    keys_to_in_proj = ("body.stem.layer",)
 
     def __init__(
         self,
@@ -78,9 +80,12 @@ class MedNeXt(Padded):
             blocks_up=blocks_up,
         )
         del self.body.out_0
+        self.body.stem = Float32(self.body.stem)
+        for block in [*self.body.down_blocks, *self.body.up_blocks]:
+            block.res_conv = Float32(block.res_conv)
         conv = CONV[num_axes]
         self.decoder = heads_for(
-            strides, 5, lambda level: conv(init_filters * 2**level, num_classes, 1), deep_supervision
+            strides, 5, lambda level: Float32(conv(init_filters * 2**level, num_classes, 1)), deep_supervision
         )
 
     def features(self, x: Tensor) -> list[Tensor]:
@@ -92,3 +97,17 @@ class MedNeXt(Padded):
         for up, stage, skip in zip(self.body.up_blocks, self.body.dec_stages, reversed(skips), strict=True):
             maps.append(stage(up(maps[-1]) + skip))
         return maps[::-1]
+
+
+class Float32(nn.Module):
+    """A layer of a tensor `(B, C, *S)` in float32; what it gives has the precision that autocast asks for."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        device = x.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+        with torch.autocast(device, enabled=False):
+            return self.layer(x.float()).to(dtype)

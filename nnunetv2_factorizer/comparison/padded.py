@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from nnunetv2_factorizer.comparison.padding import Size, check_patch, crop, is_planning, pad, padded_size, tell, times
 from nnunetv2_factorizer.errors import UserError
-from nnunetv2_factorizer.network.memory import step_memory
+from nnunetv2_factorizer.network.memory import forward_memory
 
 CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 INTERPOLATION = {2: "bilinear", 3: "trilinear"}
@@ -108,7 +108,7 @@ class Padded(nn.Module):
 
     def compute_conv_feature_map_size(self, input_size: Sequence[int]) -> int:
         """How many float32 numbers the forward pass of a patch, in voxels, keeps for the backward pass."""
-        return step_memory(self, (1, self.input_channels, *input_size), device_type="cpu").kept // 4
+        return forward_memory(self, (1, self.input_channels, *input_size)) // 4
 
     @staticmethod
     def initialize(module: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""Foreign networks so small that the whole suite takes seconds: what is laid over a variant's arguments."""
+"""Foreign networks so small that a test takes seconds: one a family, of the variant with most kinds of layers."""
 
 from typing import Any
 
@@ -9,4 +9,4 @@ SMALL: dict[str, dict[str, Any]] = {
     "NNFormer Paper": {"embedding_dim": 8, "num_heads": [1, 1, 2, 2]},
     "TransBTS Paper": {"width": 8, "embedding_dim": 16, "mlp_dim": 16, "num_heads": 2, "num_layers": 1},
 }
-"""One a family, of the variant that has most kinds of layers."""
+"""What is laid over the variant's arguments."""

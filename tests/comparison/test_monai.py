@@ -26,7 +26,7 @@ def load(network: nn.Module, weights: dict[str, Tensor], heads: dict[str, str]) 
     for name, value in weights.items():
         for ours, theirs in heads.items():
             name = name.replace(f"decoder.seg_layers.{ours}", theirs)
-        renamed[name.removeprefix("body.")] = value
+        renamed[name.removeprefix("body.").replace(".layer.weight", ".weight").replace(".layer.bias", ".bias")] = value
     missing, unexpected = network.load_state_dict(renamed, strict=False)
     assert not unexpected
     assert all("norm_cross_attn" in name for name in missing)

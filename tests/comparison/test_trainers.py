@@ -50,7 +50,7 @@ def test_v2() -> None:
 
 @pytest.mark.parametrize(
     ("network", "recipe"),
-    [("UNETR", ""), ("UNETR", "_AuthorsRecipe"), ("MedNeXtS", "_AuthorsRecipe"), ("TransBTS", "_AuthorsRecipe")],
+    [("UNETR", "_AuthorsRecipe"), ("MedNeXtS", ""), ("TransBTS", "_AuthorsRecipe")],
 )
 def test_trains_on_nnunets_plans_and_predicts_without_a_trainer(
     network: str, recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -63,12 +63,11 @@ def test_trains_on_nnunets_plans_and_predicts_without_a_trainer(
     batch = make_batch()
     if not trainer.enable_deep_supervision:
         batch["target"] = batch["target"][0]
-    before = [p.detach().clone() for p in trainer.network.parameters()]
+    before = {name: p.detach().clone() for name, p in trainer.network.named_parameters()}
     for _ in range(2):
         trainer.train_step(batch)
-    moved = [not torch.equal(old, new) for old, new in zip(before, trainer.network.parameters(), strict=True)]
-    assert all(moved[-2:]), "the head"
-    assert sum(moved) > 0.9 * len(moved)
+    same = [name for name, p in trainer.network.named_parameters() if torch.equal(before[name], p)]
+    assert all(name.startswith("decoder.seg_layers.1.") for name in same), "the lowest resolution has no weight"
     trainer.network.eval()
     assert torch.isfinite(torch.tensor(trainer.validation_step(batch)["loss"]))
 

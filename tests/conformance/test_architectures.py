@@ -10,16 +10,15 @@ from torch import nn
 from nnunetv2_factorizer.comparison.padded import Padded
 from nnunetv2_factorizer.conformance import CONFIGURATIONS, Configuration, check_nnunet_architecture
 from nnunetv2_factorizer.families import FAMILIES
-from tests.comparison.small import SMALL
 
 ARCHITECTURES: dict[str, tuple[type[nn.Module], Mapping[str, Any], Sequence[str]]] = {
     "PlainConvUNet": (PlainConvUNet, {}, ()),
     "ResidualEncoderUNet": (ResidualEncoderUNet, {}, ()),
 } | {
-    f"{name} {variant}": (family.network_class, choices | SMALL.get(f"{name} {variant}", {}), family.kw_requires_import)
+    f"{name} {variant}": (family.network_class, choices, family.kw_requires_import)
     for name, family in FAMILIES.items()
     for variant, choices in family.variants.items()
-    if f"{name} {variant}" in SMALL or not issubclass(family.network_class, Padded)  # those are too large to run here
+    if not issubclass(family.network_class, Padded)  # too large as they are: `tests/comparison/test_conformance.py`
 }
 
 
