@@ -6,9 +6,9 @@ Paper: Ashtari et al., Medical Image Analysis 84, 2023, the row "Performer" of t
 
     y = x + O FAVOR+(Q n, K n, V n),  n = LayerNorm(x);      z = y + MLP(LayerNorm(y))
 
-The paper's 6.7 M (BraTS) and 8.2 M parameters (ISLES) are those of the Factorizer and, in each block, two C x C matrices
-more: `Q`, `K` and `V` without bias where a Factorizer has one matrix, `O` with a bias; the position embedding is there.
-The heads of the segmentation left out, that makes 6,727,968 and 8,244,704.
+The paper's 6.7 M (BraTS) and 8.2 M parameters (ISLES) are those of the Factorizer and, in each block, two C x C
+matrices more: `Q`, `K` and `V` without bias where a Factorizer has one matrix, `O` with a bias; the position embedding
+is there. The heads of the segmentation left out, that makes 6,727,968 and 8,244,704.
 
 Ours: the features are drawn once by a fixed seed and kept as a buffer, so that a trained network predicts the same
 everywhere. A head has `d log d` of them (theorem 4 of the Performers; the Factorizer's paper gives no number).

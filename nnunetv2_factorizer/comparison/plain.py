@@ -1,15 +1,15 @@
 """The plain U-Net of the Factorizer's paper: nnU-Net's block of two convolutions in the Factorizer's U-shape.
 
-Paper: Ashtari et al., Medical Image Analysis 84, 2023, the row "nnU-Net" of tables 1 and 2; the block is that of Isensee
-et al., nnU-Net, Nature Methods 18, 2021, with group in place of instance normalisation. It is not nnU-Net's own network,
-whose widths end at 320 and whose bottleneck is deeper: for that one train with nnU-Net's own plans.
+Paper: Ashtari et al., Medical Image Analysis 84, 2023, the row "nnU-Net" of tables 1 and 2; the block is that of
+Isensee et al., nnU-Net, Nature Methods 18, 2021, with group in place of instance normalisation. It is not nnU-Net's own
+network: that one has a strided convolution in the block in place of a downsampling of its own.
 
 A block is `LeakyReLU(GroupNorm(Conv(x)))`, twice, with 8 groups; there is no position embedding.
 
 The paper's 28.7 M parameters decide what its text leaves open. In the decoder the first convolution takes skip and
 upsampled features side by side, as in nnU-Net. With the Factorizer's pointwise linear map before it there would be
-26.3 M. Ours: the convolutions have no bias, since the normalisation adds one a channel (2,944 of 28.7 M); kernels follow
-nnU-Net's plans, which have [1, 3, 3] where slices are thick.
+26.3 M. Ours: the convolutions have no bias, since the normalisation adds one a channel (they would be 2,944 of 28.7 M);
+kernels follow nnU-Net's plans, which have [1, 3, 3] where slices are thick.
 """
 
 from collections.abc import Callable, Sequence

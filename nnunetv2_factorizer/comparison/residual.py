@@ -1,13 +1,13 @@
 """The Res-U-Net of the Factorizer's paper: residual blocks in the Factorizer's U-shape.
 
-Paper: Ashtari et al., Medical Image Analysis 84, 2023, the row "Res-U-Net" of tables 1 and 2; the block is that of He et
-al., "Deep residual learning", CVPR 2016, with group normalisation (8 groups) and leaky ReLU.
+Paper: Ashtari et al., Medical Image Analysis 84, 2023, the row "Res-U-Net" of tables 1 and 2; the block is that of He
+et al., "Deep residual learning", CVPR 2016, with group normalisation (8 groups) and leaky ReLU.
 
     y = LeakyReLU(S(x) + GroupNorm(Conv(LeakyReLU(GroupNorm(Conv(x))))))
 
-`S` is the identity, and where the channels change a pointwise convolution: in the decoder, where a block takes skip and
-upsampled features side by side. Its 174,080 parameters are the difference between the paper's 28.7 M (plain) and 28.9 M.
-All else is that of `comparison.plain`.
+`S` is the identity, and where the channels change a pointwise convolution: in the decoder, where a block takes skip
+and upsampled features side by side. Its 174,080 parameters are the difference between the paper's 28.7 M (plain) and
+28.9 M. All else is that of `comparison.plain`.
 """
 
 from torch import Tensor, nn

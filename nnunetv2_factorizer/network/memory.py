@@ -136,7 +136,8 @@ CONVOLUTIONS = {
 class AsOnGpu(TorchFunctionMode):
     """What is otherwise on a GPU than on some CPU, and matters.
 
-    Layer and group norms are in float32, convolutions in channels-last, depthwise ones by our operator: `x.is_cuda` is true.
+    Layer and group norms are in float32, convolutions in channels-last, depthwise ones by our operator: `x.is_cuda`
+    is true.
 
     A CPU without instructions for half precision has convolutions for it that give another layout.
     """

@@ -68,9 +68,7 @@ class BlockSettings:
         check_heads(self.channels, self.head_dim)
 
 
-def parse_shape(
-    n_stages: int, conv_op: str | type[_ConvNd], strides: Any
-) -> tuple[Any, list[tuple[int, ...]]]:
+def parse_shape(n_stages: int, conv_op: str | type[_ConvNd], strides: Any) -> tuple[Any, list[tuple[int, ...]]]:
     """The convolution class and the strides of each stage, one number an axis, from what plans say of a U-shape."""
     if n_stages < 2:
         raise ValueError(f"n_stages must be at least 2, got {n_stages}.")
