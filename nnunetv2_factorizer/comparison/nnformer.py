@@ -72,7 +72,7 @@ class NNFormer(Padded):
             *_normed_conv(embedding_dim // 2, embedding_dim, stride=2),
             nn.Conv3d(embedding_dim, embedding_dim, 3, padding=1),
         )
-        self.encoder = nn.ModuleList(nn.ModuleList(_layers(*stage, skip=False)) for stage in stages)
+        self.encoder = nn.ModuleList(Stage(*stage, skip=False) for stage in stages)
         self.downs = nn.ModuleList(
             nn.Sequential(ChannelLayerNorm(width), nn.Conv3d(width, 2 * width, 3, stride=2, padding=1))
             for width in widths[:-1]
@@ -81,7 +81,7 @@ class NNFormer(Padded):
             nn.Sequential(ChannelLayerNorm(width), nn.ConvTranspose3d(width, width // 2, 2, stride=2))
             for width in widths[:0:-1]
         )
-        self.upwards = nn.ModuleList(nn.ModuleList(_layers(*stage, skip=True)) for stage in stages[-2::-1])
+        self.upwards = nn.ModuleList(Stage(*stage, skip=True) for stage in stages[-2::-1])
         self.decoder = heads_for(
             strides,
             len(widths) - 1,
@@ -90,28 +90,29 @@ class NNFormer(Padded):
         )
 
     def features(self, x: Tensor) -> list[Tensor]:
-        x, skips = self.stem(x), []
-        for stage, layers in enumerate(self.encoder):
-            for layer in layers:
-                x = layer(x)
-            if stage < len(self.downs):
-                skips.append(x)
-                x = self.downs[stage](x)
+        maps = [self.encoder[0](self.stem(x))]
+        for down, stage in zip(self.downs, self.encoder[1:], strict=True):
+            maps.append(stage(down(maps[-1])))
+        x, *skips = reversed(maps)
         maps = []
-        for up, (skip_layer, layer), skip in zip(self.ups, self.upwards, reversed(skips), strict=True):
-            x = layer(skip_layer(up(x), skip))
+        for up, stage, skip in zip(self.ups, self.upwards, skips, strict=True):
+            x = stage(up(x), skip)
             maps.append(x)
         return maps[::-1]
 
 
-def _layers(width: int, num_heads: int, grid: Volume, stage: int, skip: bool) -> list[TransformerLayer]:
-    """The two of a stage."""
-    local = stage < LOCAL_STAGES
-    volume = LOCAL_VOLUME if local else grid
-    return [
-        TransformerLayer(width, num_heads, grid, volume, skip=skip),
-        TransformerLayer(width, num_heads, grid, volume, shifted=local),
-    ]
+class Stage(nn.Module):
+    """Two layers of `(B, C, *grid)`; with `skip`, the first takes the encoder's map as well."""
+
+    def __init__(self, width: int, num_heads: int, grid: Volume, stage: int, skip: bool) -> None:
+        super().__init__()
+        local = stage < LOCAL_STAGES
+        volume = LOCAL_VOLUME if local else grid
+        self.first = TransformerLayer(width, num_heads, grid, volume, skip=skip)
+        self.second = TransformerLayer(width, num_heads, grid, volume, shifted=local)
+
+    def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
+        return self.second(self.first(x, skip))
 
 
 def _normed_conv(channels: int, out: int, stride: int = 1) -> tuple[nn.Module, ...]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import cache
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,7 +35,8 @@ def pad(x: Tensor, size: Size) -> Tensor:
 
 def crop(x: Tensor, size: Sequence[int]) -> Tensor:
     """The part of `(B, C, *S)` without the padding."""
-    return x[(..., *(slice(voxels) for voxels in size))]
+    index: tuple[Any, ...] = (..., *(slice(voxels) for voxels in size))
+    return x[index]
 
 
 def check_patch(name: str, patch_size: Sequence[int], strides: Sequence[Sequence[int]], dimensions: Size) -> None:

@@ -109,7 +109,8 @@ class TransformerLayer(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(channels, mlp_dim), nn.GELU(), nn.Linear(mlp_dim, channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.out(attend(*self.qkv(self.attention_norm(x)).chunk(3, -1), self.num_heads))
+        q, k, v = self.qkv(self.attention_norm(x)).chunk(3, -1)
+        x = x + self.out(attend(q, k, v, self.num_heads))
         return x + self.mlp(self.mlp_norm(x))
 
 

@@ -25,6 +25,7 @@ class VolumeAttention(nn.Module):
         skip: whether queries are given.
     """
 
+    places: Tensor
     allowed: Tensor | None
 
     def __init__(
@@ -45,9 +46,9 @@ class VolumeAttention(nn.Module):
     def forward(self, x: Tensor, queries: Tensor | None = None) -> Tensor:
         """`(B, C, *grid)` of the tokens, of the encoder's where `queries` of the decoder are given, to the same."""
         projected = self.project(self._divided(x))
-        q = () if queries is None else (self._divided(queries),)
-        y = self.out(attend(*q, *projected.chunk(3 - len(q), -1), self.num_heads, self._bias(len(x))))
-        return self._joined(y, len(x))
+        *q, k, v = projected.chunk(3 if queries is None else 2, -1)
+        y = attend(q[0] if queries is None else self._divided(queries), k, v, self.num_heads, self._bias(len(x)))
+        return self._joined(self.out(y), len(x))
 
     def _bias(self, batch_size: int) -> Tensor:
         """`(B or 1, num_heads, N, N)`, minus infinity between tokens that only the shift has brought together."""
