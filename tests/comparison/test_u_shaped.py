@@ -14,6 +14,7 @@ from nnunetv2_factorizer.comparison.residual import ResidualBlock, ResUNet
 from nnunetv2_factorizer.families import FAMILIES
 from nnunetv2_factorizer.network.block import MixingBlock
 from nnunetv2_factorizer.network.memory import step_memory
+from tests.network.test_cuda_trace import WAITING, trace
 from tests.network.test_factorizer import BRATS as PAPER_BRATS
 from tests.network.test_factorizer import ISLES as PAPER_ISLES
 from tests.network.test_linear_attention import phi
@@ -132,6 +133,14 @@ def test_a_group_norm_is_planned_with_float32_as_a_gpu_has_it() -> None:
         for norm in (nn.GroupNorm(8, 8), nn.LeakyReLU())
     ]
     assert kept[0] - kept[1] > 2 * 8 * 32 * 32  # the input of the norm, 4 bytes a number where it were 2
+
+
+@pytest.mark.no_cover  # fake tensors take a third longer where lines are counted
+@pytest.mark.parametrize("family", ["PlainUNet", "Performer"])
+def test_a_step_on_a_gpu_does_not_wait_for_the_host(family: str) -> None:
+    operators = [call.func._opname for call in trace(family, "Paper", "3d")]
+    assert WAITING.isdisjoint(operators)
+    assert ("recomputed" in operators) is (family == "Performer")  # the layers after mixing, as in a Factorizer
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from dynamic_network_architectures.architectures.unet import PlainConvUNet, Resi
 from torch import nn
 
 from nnunetv2_factorizer.comparison.padded import Padded
+from nnunetv2_factorizer.comparison.registry import COMPARISON
 from nnunetv2_factorizer.conformance import CONFIGURATIONS, Configuration, check_nnunet_architecture
 from nnunetv2_factorizer.families import FAMILIES
 
@@ -27,7 +28,8 @@ ARCHITECTURES: dict[str, tuple[type[nn.Module], Mapping[str, Any], Sequence[str]
 def test_passes(name: str, configuration: Configuration) -> None:
     network_class, arch_kwargs, kw_requires_import = ARCHITECTURES[name]
     # The tracer sees no difference between 3D configurations, and takes most of the time.
-    skip = ["torch_compile", "torch_export"] if configuration.name == "3d_anisotropic" else []
+    traced = ("3d",) if name.partition(" ")[0] in COMPARISON else ("2d", "3d")
+    skip = [] if configuration.name in traced else ["torch_compile", "torch_export"]
     results = check_nnunet_architecture(
         network_class, arch_kwargs, skip, configurations=[configuration], kw_requires_import=kw_requires_import
     )
