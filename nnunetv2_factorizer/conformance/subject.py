@@ -67,12 +67,15 @@ class Subject:
         return torch.randn(batch_size, INPUT_CHANNELS, *self.configuration.patch_size)
 
     def output_sizes(self) -> list[tuple[int, ...]]:
-        """Voxels of each output with deep supervision, from the strides, as nnU-Net resamples the labels."""
+        """Voxels of each output with deep supervision, from the strides, as nnU-Net resamples the labels.
+
+        A class that says `has_deep_supervision = False` has the first alone, whatever the strides.
+        """
         sizes, size = [], self.configuration.patch_size
         for stride in self.configuration.strides[:-1]:
             size = tuple(voxels // step for voxels, step in zip(size, stride, strict=True))
             sizes.append(size)
-        return sizes
+        return sizes if getattr(self.network_class, "has_deep_supervision", True) else sizes[:1]
 
 
 def decoder(network: nn.Module) -> Any:

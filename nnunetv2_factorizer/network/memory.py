@@ -73,6 +73,13 @@ def step_memory(
     return StepMemory(kept, peak)
 
 
+def forward_memory(network: nn.Module, input_shape: Sequence[int]) -> int:
+    """Bytes that the forward pass of a batch `(B, C, *S)` keeps for the backward pass, in float32 on a CPU."""
+    with FakeTensorMode():
+        network = _fake(network)
+        return bytes_kept(network, lambda: network(torch.empty(*input_shape)))
+
+
 def bytes_kept(network: nn.Module, forward: Callable[[], object]) -> int:
     """Bytes of the distinct storages that `forward()` keeps for the backward pass, parameters left out."""
     kept: set[Any] = set()

@@ -33,10 +33,9 @@ def chosen(plans: dict[str, Any], dataset_json: dict[str, Any]) -> list[str]:
 
 def _paragraph(name: str, configuration: ConfigurationManager, peak: int) -> str:
     network = configuration.network_arch_init_kwargs
-    lines = [
-        f"{name}: patches of {_times(configuration.patch_size)} voxels, batch size {configuration.batch_size}",
-        f"  {network['n_stages']} stages of {' '.join(map(str, network['features_per_stage']))} channels",
-    ]
+    lines = [f"{name}: patches of {_times(configuration.patch_size)} voxels, batch size {configuration.batch_size}"]
+    if "features_per_stage" in network:
+        lines.append(f"  {network['n_stages']} stages of {' '.join(map(str, network['features_per_stage']))} channels")
     if "window_size" in network:
         windows = network["window_size"]
         windows = " ".join(_times(window) for window in windows) if isinstance(windows, list) else windows

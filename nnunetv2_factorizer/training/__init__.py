@@ -4,9 +4,19 @@ from nnunetv2_factorizer.training.family_trainer import FactorizerTrainer, Famil
 from nnunetv2_factorizer.training.guard import Guard
 from nnunetv2_factorizer.training.layer_updates import LayerUpdateMonitor
 from nnunetv2_factorizer.training.recipe import Recipe
-from nnunetv2_factorizer.training.recipes import AvaGradRecipe, MuonRecipe, PaperRecipe, SGDRecipe, StockRecipe
+from nnunetv2_factorizer.training.recipes import (
+    AdamPolyRecipe,
+    AdamWRecipe,
+    AvaGradRecipe,
+    MuonRecipe,
+    PaperRecipe,
+    SGDRecipe,
+    StockRecipe,
+)
 
 __all__ = [
+    "AdamPolyRecipe",
+    "AdamWRecipe",
     "AvaGradRecipe",
     "FactorizerTrainer",
     "FamilyTrainer",
