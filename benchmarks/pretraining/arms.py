@@ -40,6 +40,7 @@ ARMS = {
     "scratch, longer": Arm(longer=True),
     "MAE": Arm((Stage(MAE),)),
     "MAE, full rate": Arm((Stage(MAE),), lr_share=1.0),
+    "MAE, twice the rate": Arm((Stage(MAE),), lr_share=2.0),
     "MAE of noise, full rate": Arm((Stage(MAE, "noise"),), lr_share=1.0),
     "comparative, full rate": Arm((Stage(Comparative),), lr_share=1.0),
     "contrastive, full rate": Arm((Stage(Contrastive),), lr_share=1.0),
