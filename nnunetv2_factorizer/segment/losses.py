@@ -17,7 +17,7 @@ def pseudo_label_loss(scores: Tensor, labels: Tensor) -> Tensor:
 
 
 def continuity_loss(scores: Tensor) -> Tensor:
-    """The mean L1 difference of scores `(B, K, H, W)` of pixels side by side: those on an axis, then the sum of both."""
+    """The mean L1 difference of scores `(B, K, H, W)` of pixels side by side, one axis plus the other."""
     down, right = scores.diff(dim=2), scores.diff(dim=3)
     return down.abs().mean() + right.abs().mean()
 

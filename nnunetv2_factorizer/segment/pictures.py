@@ -5,7 +5,6 @@ import colorsys
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Picture
-from skimage.color import label2rgb
 from skimage.segmentation import find_boundaries
 
 from nnunetv2_factorizer.segment.images import Image
@@ -21,7 +20,9 @@ GAP = 8
 
 
 def colour(label: int) -> tuple[float, float, float]:
-    """Of a label from 1, each number from 0 to 1. Hues of neighbours are far apart (steps of the golden ratio)."""
+    """Of a label, each number from 0 to 1. Hues of neighbours are far apart (steps of the golden ratio)."""
+    if label == 0:
+        return (0.0, 0.0, 0.0)
     return colorsys.hsv_to_rgb((label - 1) * 0.618034 % 1, 0.85, (1.0, 0.75)[(label // 8) % 2])
 
 
@@ -30,12 +31,9 @@ def case_picture(image: Image, labels: NDArray[np.uint16]) -> Picture.Image:
     axis = slice_axis(image, 2) or 0
     middle = image.data.shape[1 + axis] // 2
     shown, segments = _shown(image.data.take(middle, 1 + axis), image.colours), labels.take(middle, axis)
-    present = np.unique(segments[segments > 0])
-    coloured = label2rgb(
-        np.searchsorted(present, segments) + 1 if len(present) else segments, shown, [colour(v) for v in present],
-        alpha=STRENGTH, bg_label=0, saturation=1,
-    )  # fmt: skip
-    coloured[segments == 0] = shown[segments == 0]
+    present, places = np.unique(segments, return_inverse=True)
+    colours = np.array([colour(label) for label in present.tolist()])[places.reshape(segments.shape)]
+    coloured = (1 - STRENGTH) * shown + STRENGTH * colours
     coloured[find_boundaries(segments, mode="inner")] *= 0.5
     halves = [_enlarged(half) for half in (shown, coloured)]
     picture = Picture.new("RGB", (2 * halves[0].width + GAP, halves[0].height), "white")

@@ -31,7 +31,7 @@ def segment_image(
         one label only; `iterations`, of all slices; `stopped`, why the training ended, and for how many slices.
 
     Raises:
-        UserError: the image has fewer pixels than k, or is too thin for the method.
+        UserError: there are fewer pixels than k, or it is too thin for the method, or all slices have one value.
     """
     labels = np.zeros(image.data.shape[1:], np.uint16)
     found, stopped, iterations = [], Counter[str](), 0
@@ -46,6 +46,8 @@ def segment_image(
         iterations += segments.iterations
         if segments.stopped:
             stopped[segments.stopped] += 1
+    if not found:
+        raise UserError("each of its slices has one value.", "Take --method kmeans, slic or otsu.")
     return labels, {
         "slices": len(found),
         "labels": max(found),

@@ -55,8 +55,9 @@ def train_on_image(
 
 def _train(step: Step, weights: Iterable[nn.Parameter], image: Tensor, fewest: int) -> Segments:
     optimizer = torch.optim.SGD(weights, LEARNING_RATE, MOMENTUM)
-    labels, iteration, stopped = None, 0, "iterations"
-    for iteration in range(1, ITERATIONS + 1):
+    labels, iterations, stopped = None, 0, "iterations"
+    while iterations < ITERATIONS:
+        iterations += 1
         with torch.autocast(image.device.type, torch.bfloat16, enabled=image.is_cuda):
             scores, others = step(image)
             found = scores.argmax(1)
@@ -72,4 +73,4 @@ def _train(step: Step, weights: Iterable[nn.Parameter], image: Tensor, fewest: i
         loss.backward()
         optimizer.step()
     assert labels is not None
-    return Segments(labels[0].cpu().numpy(), iteration, stopped)
+    return Segments(labels[0].cpu().numpy(), iterations, stopped)

@@ -23,10 +23,8 @@ def segment(image: NDArray, k: int, seed: int, device: torch.device) -> Segments
 
 def cluster(rows: NDArray, k: int, seed: int) -> NDArray:
     """The cluster `(n,)` of each row of `(n, C)`."""
-    if len(rows) > SAMPLE:
-        sample = rows[np.random.default_rng(seed).choice(len(rows), SAMPLE, replace=False)]
-    else:
-        sample = rows
+    chosen = np.random.default_rng(seed).permutation(len(rows))[:SAMPLE]
+    sample = rows[np.sort(chosen)]
     different = len(np.unique(sample, axis=0))
     kmeans = KMeans(min(k, different), n_init=STARTS, random_state=seed).fit(sample)
     return kmeans.predict(rows)
