@@ -34,7 +34,9 @@ def segment_image(
         UserError: there are fewer pixels than k, or it is too thin for the method, or all slices have one value.
     """
     labels = np.zeros(image.data.shape[1:], np.uint16)
-    found, stopped, iterations = [], Counter[str](), 0
+    found: list[int] = []
+    stopped: Counter[str] = Counter()
+    iterations = 0
     for place in _places(image, method.axes):
         piece = image.data[(slice(None), *place)]
         _check(piece.shape[1:], method, k)

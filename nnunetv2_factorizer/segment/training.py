@@ -55,7 +55,8 @@ def train_on_image(
 
 def _train(step: Step, weights: Iterable[nn.Parameter], image: Tensor, fewest: int) -> Segments:
     optimizer = torch.optim.SGD(weights, LEARNING_RATE, MOMENTUM)
-    labels, iterations, stopped = None, 0, "iterations"
+    labels: Tensor | None = None
+    iterations, stopped = 0, "iterations"
     while iterations < ITERATIONS:
         iterations += 1
         with torch.autocast(image.device.type, torch.bfloat16, enabled=image.is_cuda):

@@ -96,7 +96,8 @@ class Branch(nn.Module):
         self.norms = nn.ModuleList(nn.BatchNorm2d(width) for _ in range(BLOCKS))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        z, context = self.embed(x), None
+        context: Tensor | None = None
+        z = self.embed(x)
         for block, norm in zip(self.blocks, self.norms, strict=True):
             z, context = block(z)
             z = norm(z)
