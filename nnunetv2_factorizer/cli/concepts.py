@@ -23,7 +23,7 @@ from nnunetv2_factorizer.cli.told import user_errors_told
 from nnunetv2_factorizer.concepts import evaluation
 from nnunetv2_factorizer.concepts.dictionary import Dictionary, ModelIdentity
 from nnunetv2_factorizer.concepts.fitting import fit_dictionary
-from nnunetv2_factorizer.concepts.gallery import GALLERY, read_names, write_gallery
+from nnunetv2_factorizer.concepts.gallery import GALLERY, write_gallery
 from nnunetv2_factorizer.concepts.predictions import (
     PREDICTIONS,
     PredictionRecord,
@@ -38,6 +38,7 @@ from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.inference.cases import map_cases
 from nnunetv2_factorizer.inference.images import Case, find_cases
 from nnunetv2_factorizer.inference.model import Load, load_model_once
+from nnunetv2_factorizer.inference.names import read_names
 from nnunetv2_factorizer.models.atomic import new_folder, replacing
 from nnunetv2_factorizer.models.json_files import read_json
 

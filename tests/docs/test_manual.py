@@ -26,8 +26,9 @@ def page_of(command: str) -> str:
 
 
 def flags_of(module: str) -> set[str]:
-    """The flags that the module of a command, or the one for the arguments of a model, names in a string."""
-    sources = (REPOSITORY / "nnunetv2_factorizer" / "cli" / f"{name}.py" for name in (module, "model_arguments"))
+    """The flags that the modules of a command, or the one for the arguments of a model, name in a string."""
+    folder = REPOSITORY / "nnunetv2_factorizer" / "cli"
+    sources = [*folder.glob(f"{module}.py"), *folder.glob(f"{module}_*.py"), folder / "model_arguments.py"]
     strings = (
         node.value
         for source in sources
