@@ -26,7 +26,11 @@ def evaluate(arguments: Sequence[str]) -> None:
         if path.exists():
             raise UserError(f"{path} exists and was not changed.", "Give another file with -o.")
     record, dataset_json = Record.load(args.predictions), dataset_json_of(args)
-    images, _ = find_images(args.i)
+    if not record.cases:
+        raise UserError(
+            f"{args.predictions} is not finished.", "Run the segmentation again with --continue_prediction."
+        )
+    images, _, reader = find_images(args.i)
     cases = [case for case in images if case.name in record.cases]
     if not cases:
         raise UserError(
@@ -34,8 +38,8 @@ def evaluate(arguments: Sequence[str]) -> None:
             "Give the folder of the images that were segmented with -i.",
         )
     work = partial(
-        evaluate_case, predictions=args.predictions, labels=args.labels, record=record, dataset_json=dataset_json,
-        protocol=args.protocol,
+        evaluate_case, reader=reader, predictions=args.predictions, labels=args.labels, record=record,
+        dataset_json=dataset_json, protocol=args.protocol,
     )  # fmt: skip
     scored = list(map_cases(work, cases, show_progress=not args.disable_progress_bar))
     of_cases = {case.name: scores for case, scores in zip(cases, scored, strict=True)}

@@ -14,14 +14,14 @@ from typing import Any
 from zlib import crc32
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.inference.images import Case
 from nnunetv2_factorizer.inference.labels import label_names
-from nnunetv2_factorizer.segment.images import Image, read_image
+from nnunetv2_factorizer.segment.images import Image, Reader, read_image
 from nnunetv2_factorizer.segment.methods import METHODS
+from nnunetv2_factorizer.segment.pieces import segment_image
 from nnunetv2_factorizer.segment.record import Record
 from nnunetv2_factorizer.segment.scores import (
     Score,
@@ -43,12 +43,20 @@ NOTICES = {
 
 
 def evaluate_case(
-    case: Case, *, predictions: Path, labels: Path, record: Record, dataset_json: dict[str, Any], protocol: str
+    case: Case,
+    *,
+    reader: Reader,
+    predictions: Path,
+    labels: Path,
+    record: Record,
+    dataset_json: dict[str, Any],
+    protocol: str,
 ) -> dict[str, Score]:
     """The scores of one case by the name of the row: the method's, and those of the `CONTROLS`.
 
     Args:
         case: the image.
+        reader: of `find_images`; it reads segments and labels, too.
         predictions: folder that `nnUNetv2_factorizer_segment` wrote.
         labels: folder of the truth.
         record: of the predictions.
@@ -59,9 +67,8 @@ def evaluate_case(
         UserError: a file is missing, or has another shape, or the truth has labels that it should not have, or no
             foreground.
     """
-    image = read_image(case, record.file_ending)
-    segments = _read(image, predictions / (case.name + record.file_ending), "Run the segmentation again.")
-    truth = _read(image, labels / (case.name + dataset_json["file_ending"]), "Give labels of all images with --labels.")
+    segments = _read(reader, predictions / (case.name + record.file_ending), "Run the segmentation again.")
+    truth = _read(reader, labels / (case.name + dataset_json["file_ending"]), "Give labels of all images with --labels.")
     if segments.shape != truth.shape:
         raise UserError(
             f"{case.name}: the segments are {segments.shape}, the label {truth.shape}.",
@@ -79,14 +86,14 @@ def evaluate_case(
             f"{case.name}: no voxel of the label is foreground, so no segment can be the one that is meant.",
             "Leave the case out: give -i a folder without its images.",
         )
-    rows = {record.method: segments, **_controls(case.name, image, segments, record.seed)}
+    rows = {record.method: segments, **_controls(case.name, read_image(case, reader), segments, record.seed)}
     return {row: _scores(truth, found, known, names, protocol) for row, found in rows.items()}
 
 
 def _controls(name: str, image: Image, segments: NDArray[np.integer], seed: int) -> dict[str, NDArray[np.integer]]:
     number = max(2, len(np.unique(segments)))
     rng = np.random.default_rng([seed, crc32(name.encode())])  # of the case, whatever other cases there are
-    clusters = METHODS["kmeans"].segment(image.data, number, seed, torch.device("cpu")).labels
+    clusters, _ = segment_image(image, METHODS["kmeans"], number, seed)
     return {
         "everything": np.ones(segments.shape, int),
         "random": rng.integers(1, number + 1, segments.shape),
@@ -94,10 +101,10 @@ def _controls(name: str, image: Image, segments: NDArray[np.integer], seed: int)
     }
 
 
-def _read(image: Image, path: Path, remedy: str) -> NDArray[np.integer]:
+def _read(reader: Reader, path: Path, remedy: str) -> NDArray[np.integer]:
     if not path.is_file():
         raise UserError(f"{path} does not exist.", remedy)
-    labels: NDArray[np.integer] = image.reader.read_seg(str(path))[0][0].astype(int)
+    labels: NDArray[np.integer] = reader().read_seg(str(path))[0][0].astype(int)
     return labels
 
 
