@@ -5,8 +5,9 @@
     python -m benchmarks.segment figure -o OUT
 
 Each method on 12 images of three data sets: nuclei and slices of the hippocampus, from nnU-Net's raw folder, and the
-texture phantom. Methods that train a network have five seeds, the others one. `run` uses the commands of the docs, leaves
-out what OUT holds already and goes on where it was interrupted. One JSON file a run, with both protocols of `evaluate`.
+texture phantom. Methods that train a network have five seeds, the others one. `run` uses the commands of the docs,
+leaves out what OUT holds already and goes on where it was interrupted. One JSON file a run, with both protocols of
+`evaluate`.
 """
 
 import argparse

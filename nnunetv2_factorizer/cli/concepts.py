@@ -24,7 +24,7 @@ from nnunetv2_factorizer.cli.told import user_errors_told
 from nnunetv2_factorizer.concepts import evaluation
 from nnunetv2_factorizer.concepts.dictionary import Dictionary, ModelIdentity
 from nnunetv2_factorizer.concepts.fitting import fit_dictionary
-from nnunetv2_factorizer.concepts.gallery import GALLERY, read_names, write_gallery
+from nnunetv2_factorizer.concepts.gallery import GALLERY, write_gallery
 from nnunetv2_factorizer.concepts.predictions import (
     PREDICTIONS,
     PredictionRecord,
@@ -39,6 +39,7 @@ from nnunetv2_factorizer.inference.cases import map_cases
 from nnunetv2_factorizer.inference.images import Case, find_cases
 from nnunetv2_factorizer.inference.labels import label_names
 from nnunetv2_factorizer.inference.model import Load, load_model_once
+from nnunetv2_factorizer.inference.names import read_names
 from nnunetv2_factorizer.models.atomic import new_folder, replacing
 from nnunetv2_factorizer.models.folders import without_task
 
@@ -97,8 +98,8 @@ def _print_choice(args: argparse.Namespace, checkpoint: str, stage: Stage) -> No
         voxels = " x ".join(map(str, stage.position))
         wanted = f"{VOXELS} voxels a side" if args.size is None else f"{args.size:g} mm"
         print(
-            f"{stage.name} is the deepest stage whose positions have at most {wanted}: {voxels} voxels, as much room as "
-            f"{stage.size:.3g} mm a side. Earlier versions took the second to last stage: --stage gives it, "
+            f"{stage.name} is the deepest stage whose positions have at most {wanted}: {voxels} voxels, as much room "
+            f"as {stage.size:.3g} mm a side. Earlier versions took the second to last stage: --stage gives it, "
             "and dictionaries that they made keep theirs."
         )
 

@@ -67,9 +67,9 @@ def evaluate(arguments: Sequence[str]) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="nnUNetv2_factorizer_segment evaluate",
-        description="Compare segments with labels. Segments have no names: the one that overlaps the foreground most is "
-        "taken, and for several labels each gets the segment that fits best. That choice needs the truth, so the same "
-        "is done with everything as one segment, with random numbers and with k-means on intensities.",
+        description="Compare segments with labels. Segments have no names: the one that overlaps the foreground most "
+        "is taken, and for several labels each gets the segment that fits best. That choice needs the truth, so the "
+        "same is done with everything as one segment, with random numbers and with k-means on intensities.",
     )
     add = parser.add_argument
     add("-i", type=Path, required=True, metavar="IMAGES", help="[REQUIRED] images that were segmented, for k-means")

@@ -6,6 +6,7 @@ from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
 
 
 def render(package: str, template: str, content: Mapping[str, Any], **filters: Callable[..., Any]) -> str:
@@ -14,7 +15,7 @@ def render(package: str, template: str, content: Mapping[str, Any], **filters: C
     Args:
         package: that the template lies in.
         template: name of a file there; `data_uri` is among its filters.
-        content: what the template names.
+        content: what the template names; `gallery_style` is there, the style sheet of our galleries.
         **filters: of the template.
 
     Raises:
@@ -23,6 +24,7 @@ def render(package: str, template: str, content: Mapping[str, Any], **filters: C
     # Names come from files: everything is escaped, and what is missing is an error instead of an empty place.
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"data_uri": _data_uri} | filters
+    environment.globals["gallery_style"] = Markup(files(__package__).joinpath("gallery.css").read_text("utf-8"))
     return environment.from_string(files(package).joinpath(template).read_text("utf-8")).render(content)
 
 

@@ -68,7 +68,9 @@ def evaluate_case(
             foreground.
     """
     segments = _read(reader, predictions / (case.name + record.file_ending), "Run the segmentation again.")
-    truth = _read(reader, labels / (case.name + dataset_json["file_ending"]), "Give labels of all images with --labels.")
+    truth = _read(
+        reader, labels / (case.name + dataset_json["file_ending"]), "Give labels of all images with --labels."
+    )
     if segments.shape != truth.shape:
         raise UserError(
             f"{case.name}: the segments are {segments.shape}, the label {truth.shape}.",

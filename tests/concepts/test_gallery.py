@@ -6,13 +6,11 @@ import re
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 from PIL import Image
 
-from nnunetv2_factorizer.concepts.gallery import read_names, write_gallery
+from nnunetv2_factorizer.concepts.gallery import write_gallery
 from nnunetv2_factorizer.concepts.pictures import PICTURE, tile_pictures
-from nnunetv2_factorizer.errors import UserError
 from tests.concepts.test_dictionary import dictionary
 
 NAME = '<script>alert("x")</script>'
@@ -49,27 +47,3 @@ def test_picture_has_the_tile_in_the_middle() -> None:
     assert (picture[middle + 2 :] == 0).all()  # beyond the border of the image
     assert (picture[:, middle + 10 :] == 0).all()
     assert picture[middle - 17 : middle + 2, : middle + 10].any()
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("[1]", "is not a JSON object of numbers and names"),
-        ("{", "is not a JSON object of numbers and names"),
-        ('{"one": "a"}', "is not a JSON object of numbers and names"),
-        ('{"4": "a"}', r"gives category 4 the name 'a'\.\nCategories are 1 to 3"),
-        ('{"0": "a"}', "gives category 0"),
-        ('{"1": 7}', "gives category 1 the name 7"),
-    ],
-)
-def test_names_that_are_none(tmp_path: Path, content: str, message: str) -> None:
-    path = tmp_path / "names.json"
-    path.write_text(content)
-    with pytest.raises(UserError, match=message):
-        read_names(path, 3)
-
-
-def test_names(tmp_path: Path) -> None:
-    path = tmp_path / "names.json"
-    path.write_text('{"1": "grey matter", "3": "Gefäß"}', encoding="utf-8")
-    assert read_names(path, 3) == {1: "grey matter", 3: "Gefäß"}

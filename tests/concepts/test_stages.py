@@ -62,5 +62,7 @@ def test_a_name_that_is_none() -> None:
 
 
 def test_network_without_stages() -> None:
-    with pytest.raises(UserError, match=r"is a Linear without encoder\.stages\.\nName a model .*-chk checkpoint_pretrained"):
+    with pytest.raises(
+        UserError, match=r"is a Linear without encoder\.stages\.\nName a model .*-chk checkpoint_pretrained"
+    ):
         select_stage(predictor_of(nn.Linear(1, 1), 1, 1, 1))

@@ -134,7 +134,10 @@ def test_nothing_is_overwritten(folder: Path) -> None:
         (lambda f: (f / "dataset.json").unlink(), r"dataset\.json does not exist\.\nGive the dataset\.json"),
         (lambda f: (f / "dataset.json").write_text("{}"), r"is no dataset\.json of nnU-Net v2: there is no labels"),
         (lambda f: write_record(f, {"c": {}}), r"^no image of .* is among the 1 cases of .*\nGive the folder"),
-        (lambda f: write_record(f, {}), r"out is not finished\.\nRun the segmentation again with --continue_prediction"),
+        (
+            lambda f: write_record(f, {}),
+            r"out is not finished\.\nRun the segmentation again with --continue_prediction",
+        ),
     ],
 )
 def test_what_cannot_be_evaluated(folder: Path, damage: Callable[[Path], object], message: str) -> None:
