@@ -23,7 +23,7 @@ def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     rng = np.random.default_rng(0)
     labels = np.zeros((6, 20, 18), np.uint8)
     labels[2, 5:9, 5:9], labels[3:5, 5:9, 5:12] = 1, 2
-    for name, image in (("labelsTr", labels), ("imagesTr", 1000 * labels + rng.random(labels.shape))):
+    for name, image in (("labelsTr", labels), ("imagesTr", 1e3 * labels + rng.random(labels.shape))):
         (folder / name).mkdir(parents=True)
         for case in range(30):
             ending = "_0000.nii.gz" if name == "imagesTr" else ".nii.gz"
