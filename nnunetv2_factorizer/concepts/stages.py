@@ -71,14 +71,16 @@ def stages_of(predictor: nnUNetPredictor) -> list[Stage]:
     """
     network = uncompiled(predictor.network)
     encoder = getattr(network, "encoder", None)
-    stages, strides = getattr(encoder, "stages", None), getattr(encoder, "strides", None)
-    if not isinstance(stages, nn.ModuleList | nn.Sequential) or strides is None:
+    if not isinstance(getattr(encoder, "stages", None), nn.ModuleList | nn.Sequential):
         raise UserError(
             f"the network of this model is a {type(network).__name__} without encoder.stages.",
             "Name a model with a Factorizer, a PlainConvUNet or a ResidualEncoderUNet; of a pre-training "
             f"-chk {PRETRAINED}, which it leaves when it is finished.",
         )
-    spacing = predictor.configuration_manager.spacing
+    configuration = predictor.configuration_manager
+    spacing = configuration.spacing
+    # The network knows best, since trainers may build another than the plans name.
+    strides = getattr(encoder, "strides", None) or configuration.network_arch_init_kwargs["strides"]
     positions = accumulate((tuple(map(int, stride)) for stride in strides), lambda a, b: tuple(map(mul, a, b)))
     return [
         Stage(f"encoder.stages.{index}", position, prod(map(mul, position, spacing)) ** (1 / len(position)))

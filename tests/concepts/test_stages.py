@@ -33,6 +33,13 @@ def test_four_voxels_by_default(network_name: str, dimensions: int) -> None:
     predictor.network.get_submodule(stage.name)
 
 
+def test_an_encoder_that_does_not_know_its_strides() -> None:
+    predictor = make_predictor("PlainConvUNet", 3)
+    expected = stages_of(predictor)
+    del predictor.network.encoder.strides
+    assert stages_of(predictor) == expected
+
+
 def test_a_deep_network_is_not_read_at_its_bottom() -> None:
     predictor = predictor_of(residual([1, 2, 2, 2, 2, 2, 2]), 0.5, 0.5)
     assert select_stage(predictor).name == "encoder.stages.2"
