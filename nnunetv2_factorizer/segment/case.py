@@ -37,11 +37,11 @@ def segment_case(case: Case, *, record: Record, reader: Reader, device: torch.de
         What `segment_image` says, with `voxels` of each label, `seconds`, and `seconds_an_iteration` or None.
 
     Raises:
-        UserError: the image cannot be segmented.
+        UserError: the image cannot be segmented, or its label map is there without what was said of it.
     """
     path = output / (case.name + record.file_ending)
     if path.exists():
-        return read_json(output / CASES / f"{case.name}.json")
+        return _read(output / CASES / f"{case.name}.json", path)
     image = read_image(case, reader)
     start = time.perf_counter()
     try:
@@ -66,3 +66,12 @@ def segment_case(case: Case, *, record: Record, reader: Reader, device: torch.de
         for made in sorted(scratch.rglob("*.*"), key=lambda file: file.name == path.name):
             os.replace(made, output / made.relative_to(scratch))
     return result
+
+
+def _read(said: Path, labels: Path) -> dict[str, Any]:
+    try:
+        return read_json(said)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{labels} is there, but {said} is missing or damaged.", "Move the label map away, to have it made again."
+        ) from error

@@ -23,7 +23,7 @@ def colour(label: int) -> tuple[float, float, float]:
     """Of a label, each number from 0 to 1. Hues of neighbours are far apart (steps of the golden ratio)."""
     if label == 0:
         return (0.0, 0.0, 0.0)
-    return colorsys.hsv_to_rgb((label - 1) * 0.618034 % 1, 0.85, (1.0, 0.75)[(label // 8) % 2])
+    return colorsys.hsv_to_rgb((0.6 + (label - 1) * 0.618034) % 1, 0.85, (1.0, 0.75)[(label // 8) % 2])
 
 
 def case_picture(image: Image, labels: NDArray[np.uint16]) -> Picture.Image:

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from nnunetv2_factorizer import DISTRIBUTION
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.models.atomic import replacing
 from nnunetv2_factorizer.models.json_files import read_json
@@ -36,7 +37,7 @@ class Record:
     file_ending: str
     names: dict[int, str] = field(default_factory=dict)
     cases: dict[str, dict[str, Any]] = field(default_factory=dict)
-    version: str = field(default_factory=lambda: version("nnunetv2_factorizer"))
+    version: str = field(default_factory=lambda: version(DISTRIBUTION))
 
     @property
     def settings(self) -> dict[str, Any]:

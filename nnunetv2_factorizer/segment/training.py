@@ -48,9 +48,9 @@ def train_on_image(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network, step = make(image.shape)
-    network.to(device, memory_format=torch.channels_last)
-    pixels = torch.from_numpy(np.ascontiguousarray(image))[None].to(device, memory_format=torch.channels_last)
-    return _train(step, network.parameters(), pixels, fewest)
+    network.to(memory_format=torch.channels_last).to(device)
+    pixels = torch.from_numpy(np.ascontiguousarray(image))[None].to(device)
+    return _train(step, network.parameters(), pixels.contiguous(memory_format=torch.channels_last), fewest)
 
 
 def _train(step: Step, weights: Iterable[nn.Parameter], image: Tensor, fewest: int) -> Segments:

@@ -15,8 +15,9 @@ after batch norm, without their last row and column and without their first, eac
 map makes d numbers of. The paper compares all n x n pixels, its code these 64 tokens.
 
 Ours: patches follow the size of the image (the code resizes every image to 257 x 257, which makes them 32 x 32), with
-larger images averaged down to those 32; and one linear map for both sets of tokens, since the paper does not say.
-What a block is, is the method's.
+larger images averaged down to those 32; and one linear map for both sets of tokens, since the paper does not say. The
+four pixels of a coarse one start with the same weights (Aitken et al., 2017, arXiv 1707.02937): with weights drawn for
+each, flat parts of an image came out as a checkerboard of two labels. What a block is, is the method's.
 """
 
 from collections.abc import Callable
@@ -61,6 +62,9 @@ class TwoScales(nn.Module):
         channels, *size = shape
         self.branches = nn.ModuleList(Branch(make_block, channels, width, stride) for stride in (1, 2))
         self.expand = PointwiseLinear(width, 4 * width)
+        with torch.no_grad():
+            for weight in self.expand.parameters():  # pixel_shuffle makes a channel of four in a row
+                weight.copy_(weight[::4].repeat_interleave(4, 0))
         self.fuse = PointwiseLinear(2 * width, width, bias=False)
         patch = [min(LARGEST_PATCH, max(1, (pixels - 1) // TOKENS)) for pixels in size]
         self.patches = [TOKENS * pixels for pixels in patch]

@@ -47,6 +47,9 @@ def test_a_case_that_is_there_is_not_done_again(tmp_path: Path) -> None:
     result = segment_case(case, reader=reader, output=tmp_path, **SETTINGS)
     (tmp_path / "in" / "case0_0000.png").unlink()
     assert segment_case(case, reader=reader, output=tmp_path, **SETTINGS) == result
+    (tmp_path / "cases" / "case0.json").unlink()
+    with pytest.raises(UserError, match=r"case0\.json is missing or damaged\.\nMove the label map away"):
+        segment_case(case, reader=reader, output=tmp_path, **SETTINGS)
 
 
 def test_nothing_is_left_of_a_case_that_fails(tmp_path: Path) -> None:

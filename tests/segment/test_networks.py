@@ -51,8 +51,12 @@ def test_context_of_the_factorizer_has_a_gradient() -> None:
 
 
 def test_the_coarse_branch_is_brought_to_the_image() -> None:
+    torch.manual_seed(0)
     network = TwoScales(EfficientBlock, 8, (3, 13, 10))
     small, large = (branch(torch.randn(1, 3, 13, 10))[0] for branch in network.branches)
+    finer = functional.pixel_shuffle(network.expand(large), 2)  # no checkerboard where nothing was learned yet
+    torch.testing.assert_close(finer, finer[:, :, ::2, ::2].repeat_interleave(2, 2).repeat_interleave(2, 3))
+    assert finer.std((2, 3)).min() > 0
     assert small.shape == (1, 8, 13, 10)
     assert large.shape == (1, 8, 7, 5)
     scores, (first, second) = network(torch.randn(1, 3, 13, 10))
