@@ -59,7 +59,7 @@ def select_stage(predictor: nnUNetPredictor, name: str | None = None, size: floa
     raise UserError(
         f"no stage has positions of {size:g} mm or less; those of {stages[0].name}, the first, have "
         f"{stages[0].size:g} mm.",
-        f"Give --size {stages[0].size:.3g} or more, or name a stage with --stage.",
+        f"Give --size {stages[0].size:.8g} or more, or name a stage with --stage.",
     )
 
 
