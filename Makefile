@@ -8,7 +8,7 @@ SHOW_COVERAGE := $(BIN)/coverage report --format=total | sed 's/.*/TOTAL coverag
 # nnU-Net takes all cores: threads that spin while they wait would take them from the other worker's tests.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test test-all test-matrix test-oldest test-newest lint docs bench bench-gpu bench-all bench-learning bench-pretraining bench-scanner bench-training-for-scanners bench-lifelong
+.PHONY: demo test test-all test-matrix test-oldest test-newest lint docs bench bench-gpu bench-all bench-learning bench-pretraining bench-scanner bench-training-for-scanners bench-lifelong bench-segment
 
 # PyTorch comes with its CUDA libraries, about 6 GB; it runs on a CPU as well.
 .venv/installed: pyproject.toml
@@ -98,6 +98,13 @@ bench-training-for-scanners: .venv/installed
 bench-lifelong: .venv/installed
 	$(BIN)/python -m benchmarks.lifelong run -o benchmarks/lifelong/runs
 	$(BIN)/python -m benchmarks.lifelong table -o benchmarks/lifelong/runs
+
+# Segmentation of single images without labels: the tables and pictures of docs/segment.md, resumed like the others.
+SEGMENTS := benchmarks/segment/runs
+bench-segment: .venv/installed
+	$(BIN)/python -m benchmarks.segment run -o $(SEGMENTS)
+	$(BIN)/python -m benchmarks.segment table -o $(SEGMENTS)
+	$(BIN)/python -m benchmarks.segment figure -o $(SEGMENTS)
 
 # The other tables of benchmarks/REPORT.md: hours on a CPU, see there for the environment they need.
 bench-all: bench

@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from_dataset_json
 from numpy.typing import NDArray
 
-from nnunetv2_factorizer.concepts.predictions import label_names
+from nnunetv2_factorizer.inference.labels import label_names
 
 CASES = 3
 CELL = 1.8  # inches

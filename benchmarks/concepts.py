@@ -6,6 +6,8 @@
 `tables` makes dictionaries of the training part of the fold, decides there which label a category stands for, and
 scores the validation part, of each part at most `--cases`: each model with k of 16, 32, 64, fixed against assign, its
 stages against each other. Two controls see no network: intensities, and the place in the image, clustered by k-means.
+A pre-training is a model, too, such as DATASET/nnUNetTrainerHybridFactorizer_PretrainMAE__nnUNetPlans__3d_fullres: its
+rows are those for which "without labels" is the whole truth. What the others learned, they learned from labels.
 A row is a JSON file in OUT, a folder for one data set; rows that are there are not made again. nnU-Net's variables must
 be set as for the training. `solver` times the weights of a patch beside scikit-learn's.
 """
@@ -33,16 +35,17 @@ from nnunetv2_factorizer.concepts.clustering import cluster
 from nnunetv2_factorizer.concepts.dictionary import ModelIdentity
 from nnunetv2_factorizer.concepts.evaluation import PROTOCOLS, count, decide, summarise
 from nnunetv2_factorizer.concepts.fitting import fit_dictionary
-from nnunetv2_factorizer.concepts.predictions import label_names
 from nnunetv2_factorizer.concepts.segmentation import MODES, Concepts, segment_case
-from nnunetv2_factorizer.concepts.stages import select_stage
+from nnunetv2_factorizer.concepts.stages import select_stage, stages_of
 from nnunetv2_factorizer.concepts.training_images import training_cases
 from nnunetv2_factorizer.factorization.rows import solve_rows
 from nnunetv2_factorizer.inference.image_space import to_image_space
 from nnunetv2_factorizer.inference.images import Case
+from nnunetv2_factorizer.inference.labels import label_names
 from nnunetv2_factorizer.inference.load_image import load_image
 from nnunetv2_factorizer.inference.model import Load, load_model_once
 from nnunetv2_factorizer.models.atomic import replacing
+from nnunetv2_factorizer.models.folders import FINAL, without_task
 
 CATEGORIES = (16, 32, 64)
 STAGE_CATEGORIES = 32  # with more categories than channels the weights of a position are not unique
@@ -54,18 +57,17 @@ VOXELS = 2000
 def tables(models: Sequence[Path], fold: str, out: Path, most_cases: int | None) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for folder in models:
-        load = partial(
-            load_model_once, folder, (fold,), "checkpoint_final.pth", device(), use_mirroring=False, allow_tqdm=False
-        )
+        checkpoint = without_task(folder, fold, FINAL)
+        load = partial(load_model_once, folder, (fold,), checkpoint, device(), use_mirroring=False, allow_tqdm=False)
         fit, score = _cases(load(), fold, most_cases)
-        default = select_stage(load())
-        others = [f"encoder.stages.{i}" for i in range(len(load().network.encoder.stages))]
+        default = select_stage(load()).name
+        others = [stage.name for stage in stages_of(load())]
         for stage, k in [(default, k) for k in CATEGORIES] + [(s, STAGE_CATEGORIES) for s in others if s != default]:
             files = {mode: out / f"{folder.name}_{stage}_{k}_{mode}.json" for mode in MODES}
             missing = [mode for mode, file in files.items() if not file.exists()]
             if not missing:
                 continue
-            identity = ModelIdentity.of(load(), folder, fold, "checkpoint_final.pth")
+            identity = ModelIdentity.of(load(), folder, fold, checkpoint)
             centres = fit_dictionary(load, identity, stage, fit, k, scratch=out).centres
             for mode in missing:
                 predict = partial(_categories, load, Concepts(stage, centres, mode))
@@ -85,12 +87,11 @@ def tables(models: Sequence[Path], fold: str, out: Path, most_cases: int | None)
 def solver(folder: Path, fold: str) -> None:
     """Prints seconds and the share of the features that is lost, for the first window of an image, k = 64."""
     print(machine())
-    predictor = load_model_once(
-        folder, (fold,), "checkpoint_final.pth", device(), use_mirroring=False, allow_tqdm=False
-    )
+    predictor = load_model_once(folder, (fold,), FINAL, device(), use_mirroring=False, allow_tqdm=False)
     _, (case, *_) = _cases(predictor, fold, 1)
     data = load_image(predictor, case).data
-    names = [f"encoder.stages.{i}" for i in range(1, int(select_stage(predictor)[-1]) + 1)]
+    stages = stages_of(predictor)
+    names = [stage.name for stage in stages[1 : stages.index(select_stage(predictor)) + 1]]
     for name in names:
         features: list[Tensor] = []
         hook = predictor.network.get_submodule(name).register_forward_hook(lambda m, i, o, f=features: f.append(o))

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
+from nnunetv2_factorizer.cli.label_arguments import add_dataset_json, dataset_json_of
 from nnunetv2_factorizer.cli.model_arguments import (
     add_model_choice,
     add_prediction_settings,
@@ -28,19 +29,19 @@ from nnunetv2_factorizer.concepts.predictions import (
     PREDICTIONS,
     PredictionRecord,
     dictionary_sha256,
-    label_names,
     tables,
 )
 from nnunetv2_factorizer.concepts.segmentation import MODES, Concepts, segment_case
-from nnunetv2_factorizer.concepts.stages import select_stage
+from nnunetv2_factorizer.concepts.stages import VOXELS, Stage, select_stage
 from nnunetv2_factorizer.concepts.training_images import training_cases
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.inference.cases import map_cases
 from nnunetv2_factorizer.inference.images import Case, find_cases
+from nnunetv2_factorizer.inference.labels import label_names
 from nnunetv2_factorizer.inference.model import Load, load_model_once
 from nnunetv2_factorizer.inference.names import read_names
 from nnunetv2_factorizer.models.atomic import new_folder, replacing
-from nnunetv2_factorizer.models.json_files import read_json
+from nnunetv2_factorizer.models.folders import without_task
 
 PAGES = "gallery"
 """Folder beside predictions: pictures among them might be taken for some."""
@@ -63,26 +64,44 @@ def main() -> None:
 def _fit(args: argparse.Namespace) -> None:
     if not 0 <= args.seed < 2**32:
         args.parser.error(f"--seed must be at least 0 and less than 2**32, got {args.seed}")
+    if args.stage is not None and args.size is not None:
+        args.parser.error("give either --stage or --size, by which a stage is chosen")
     folder = model_folder(args.parser, args)
-    load = _load(folder, args.f, args.chk, args, mirroring=False)
+    checkpoint = without_task(folder, args.f, args.chk)
+    load = _load(folder, args.f, checkpoint, args, mirroring=False)
     with new_folder(args.o) as output:
         predictor = load()
-        stage = select_stage(predictor, args.stage)
-        identity = ModelIdentity.of(predictor, folder, args.f, args.chk)
+        stage = select_stage(predictor, args.stage, args.size)
+        _print_choice(args, checkpoint, stage)
+        identity = ModelIdentity.of(predictor, folder, args.f, checkpoint)
         cases = _cases(args.i, predictor) if args.i else training_cases(predictor, args.f)
         dictionary = fit_dictionary(
-            load, identity, stage, cases, args.k, seed=args.seed, scratch=output, scheduler=args.scheduler,
+            load, identity, stage.name, cases, args.k, seed=args.seed, scratch=output, scheduler=args.scheduler,
             show_progress=not args.disable_progress_bar,
         )  # fmt: skip
         dictionary.save(output)
         write_gallery(dictionary, {}, output)
     tile = " x ".join(map(str, dictionary.tile_size.tolist()))
-    print(f"Wrote {args.o}: {args.k} categories of {stage}, in tiles of {tile} voxels, from {len(cases)} images.")
-    print(f"Look at {args.o / GALLERY}. For structures smaller than a tile choose a --stage of higher resolution.")
+    print(f"Wrote {args.o}: {args.k} categories of {stage.name}, in tiles of {tile} voxels, from {len(cases)} images.")
+    print(f"Look at {args.o / GALLERY}. For structures smaller than a tile choose a smaller --size.")
     if args.k > (channels := dictionary.centres.shape[1]):
         print(f"With more categories than channels ({channels}) weights may not be unique; compare a -k of {channels}.")
     command = ["nnUNetv2_factorizer_concepts", "predict", "-i", "IMAGES", "-o", "PREDICTIONS"]
     print(f"Next: {shlex.join([*command, '--dictionary', str(args.o)])}")
+
+
+def _print_choice(args: argparse.Namespace, checkpoint: str, stage: Stage) -> None:
+    """Which weights and which stage are looked at, where the command chose them."""
+    if checkpoint != args.chk:
+        print(f"This model is a pre-training: {checkpoint} is taken, which is without the heads of its task.")
+    if args.stage is None:
+        voxels = " x ".join(map(str, stage.position))
+        wanted = f"{VOXELS} voxels a side" if args.size is None else f"{args.size:g} mm"
+        print(
+            f"{stage.name} is the deepest stage whose positions have at most {wanted}: {voxels} voxels, as much room "
+            f"as {stage.size:.3g} mm a side. Earlier versions took the second to last stage: --stage gives it, "
+            "and dictionaries that they made keep theirs."
+        )
 
 
 def _predict(args: argparse.Namespace) -> None:
@@ -94,7 +113,7 @@ def _predict(args: argparse.Namespace) -> None:
     load = _load(folder, made.fold, made.checkpoint, args, mirroring=not args.disable_tta)
     predictor = load()
     dictionary.check_model(ModelIdentity.of(predictor, folder, made.fold, made.checkpoint))
-    concepts = Concepts(select_stage(predictor, dictionary.stage), dictionary.centres, args.mode, args.components)
+    concepts = Concepts(select_stage(predictor, dictionary.stage).name, dictionary.centres, args.mode, args.components)
     cases = _cases(args.i, predictor)
     record = PredictionRecord(dictionary_sha256(args.dictionary), args.mode, number, names, {})
     _prepare(args.o, cases, record, continuing=args.continue_prediction)
@@ -133,7 +152,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     output = args.o or args.predictions / f"evaluation_{args.protocol}.json"
     if output.exists():
         raise UserError(f"{output} exists and was not changed.", "Give another file with -o.")
-    dataset_json = _dataset_json(args.djfile or args.labels.parent / "dataset.json")
+    dataset_json = dataset_json_of(args)
     count = partial(tables, dataset_json=dataset_json, show_progress=not args.disable_progress_bar)
     record, scored = count(args.predictions, args.labels)
     fit_record, fitted = count(args.fit_predictions, args.fit_labels) if args.fit_predictions else (record, scored)
@@ -163,19 +182,6 @@ def _print_scores(result: dict[str, Any], number: int) -> None:
         print(f"{label:20} {dice:>7} {f1:>7}")
 
 
-def _dataset_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise UserError(f"{path} does not exist.", "Give the dataset.json of the labels with -djfile.")
-    try:
-        dataset_json: dict[str, Any] = read_json(path)
-        wrong = [f"there is no {key}" for key in ("labels", "file_ending") if key not in dataset_json]
-    except ValueError as error:
-        wrong = [str(error)]
-    if wrong:
-        raise UserError(f"{path} is no dataset.json of nnU-Net v2: {wrong[0]}.", "Give another with -djfile.")
-    return dataset_json
-
-
 def _load(folder: Path, fold: str, checkpoint: str, args: argparse.Namespace, mirroring: bool) -> Load:
     """What gives the predictor, here and in Dask's workers."""
     if not folder.is_dir():
@@ -194,7 +200,8 @@ def _add_fit(commands: Any) -> None:
         "fit",
         help="make a dictionary of concepts from images",
         description="Cluster the features of a trained model on the training images of the fold; no labels are opened. "
-        "Writes DICT/dictionary.npz and .json, and a gallery of the categories: gallery.html and gallery.png.",
+        "Writes DICT/dictionary.npz and .json, and a gallery of the categories: gallery.html and gallery.png. "
+        "A pre-training without labels is a model, too: name its trainer with -tr.",
     )
     parser.set_defaults(run=_fit, parser=parser)
     add = parser.add_argument
@@ -202,7 +209,13 @@ def _add_fit(commands: Any) -> None:
     add_model_choice(parser)
     add("-f", required=True, metavar="FOLD", help="[REQUIRED] one fold: features of two networks have no common axes")
     add("-i", type=Path, metavar="FOLDER", help="other images, named as nnU-Net asks for")
-    add("--stage", help="such as encoder.stages.2, 0 is the highest resolution; default: the second to last")
+    add(
+        "--size",
+        type=float,
+        metavar="MM",
+        help="of what you look for: the deepest stage is taken whose positions are not larger; default: 4 voxels",
+    )
+    add("--stage", help="in place of --size: such as encoder.stages.2, 0 is the highest resolution")
     add("-k", type=whole_number, default=64, help="number of categories, default: 64")
     add("--seed", type=int, default=0, help="of the clustering, default: 0")
     _add_running(parser)
@@ -267,6 +280,6 @@ def _add_evaluate(commands: Any) -> None:
     )
     add("--dictionary", type=Path, metavar="DICT", help="folder that fit wrote, for probe")
     add("--threshold", type=float, default=0.5, help="share of a label from which probe learns, default: 0.5")
-    add("-djfile", type=Path, help="dataset.json of the labels, default: the one beside the folder of the labels")
+    add_dataset_json(parser)
     add("-o", type=Path, help="JSON file to write, default: PREDICTIONS/evaluation_PROTOCOL.json")
     add("--disable_progress_bar", action="store_true", help="for logs")

@@ -13,6 +13,7 @@ from nnunetv2_factorizer.concepts.dictionary import ARRAYS
 from nnunetv2_factorizer.concepts.evaluation import count
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.inference.cases import map_cases
+from nnunetv2_factorizer.inference.labels import label_names
 from nnunetv2_factorizer.models.atomic import replacing
 from nnunetv2_factorizer.models.identity import sha256
 from nnunetv2_factorizer.models.json_files import read_json
@@ -70,18 +71,6 @@ class PredictionRecord:
 def dictionary_sha256(folder: Path) -> str:
     """Of a dictionary; one that was made again is another."""
     return sha256(folder / ARRAYS)
-
-
-def label_names(dataset_json: dict) -> tuple[dict[str, int], int | None]:
-    """Name and value of each label in a data set's files, ascending, and the value of the ignore label or None.
-
-    Where regions are trained, labels that belong to none alone are named by their value.
-    """
-    given = dict(dataset_json["labels"])
-    ignore = given.pop("ignore", None)
-    names = {value: name for name, value in given.items() if isinstance(value, int)}
-    values = {v for value in given.values() for v in (value if isinstance(value, list | tuple) else [value])}
-    return {names.get(value, str(value)): value for value in sorted(values)}, ignore
 
 
 def tables(

@@ -1,7 +1,12 @@
-"""An image into k categories: the weights of the concepts at each position, and the category with the largest."""
+"""An image into k categories: the weights of the concepts at each position, and the category with the largest.
+
+The weights lie in files while an image is put together. The largest is kept while one group of categories after another
+goes by, each with its own pass of the network, so that these files do not grow with k.
+"""
 
 import os
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,13 +25,16 @@ from nnunetv2_factorizer.factorization.precision import without_autocast
 from nnunetv2_factorizer.factorization.rows import solve_rows
 from nnunetv2_factorizer.factorization.threads import one_thread
 from nnunetv2_factorizer.inference.image_space import to_image_space
-from nnunetv2_factorizer.inference.images import Case
+from nnunetv2_factorizer.inference.images import Case, Preprocessed
 from nnunetv2_factorizer.inference.load_image import load_image
 from nnunetv2_factorizer.inference.model import Load
 from nnunetv2_factorizer.inference.nifti import write_map
-from nnunetv2_factorizer.inference.stitching import StitchedMaps, Tap, stitching
+from nnunetv2_factorizer.inference.stitching import Tap, stitching
 
 MODES = ("fixed", "assign")
+GROUP = 64
+"""Categories a pass. The default k takes one; with more, time grows, and not the room on the disk."""
+
 ITERATIONS = 100
 """Of the NMF of a patch in the mode `assign`: as many as scikit-learn's takes to converge on such features."""
 
@@ -89,12 +97,10 @@ def segment_case(case: Case, *, load: Load, concepts: Concepts, output: Path, so
     image = load_image(predictor, case)
     with tempfile.TemporaryDirectory(dir=output, prefix=".concepts_") as folder:
         scratch = Path(folder)
-        with stitching(predictor, {concepts.stage: concepts.tap}, scratch) as stitched:
-            stitched.predictor.predict_logits_from_preprocessed_data(image.data)
-        (weights,) = stitched.maps
         finished = scratch / "finished"
         (finished / "soft").mkdir(parents=True)
-        segmentation = _largest(predictor, weights, image.properties, finished / "soft" / case.name if soft else None)
+        weights = _weights(predictor, image, concepts, scratch)
+        segmentation = _largest(weights, image.properties, finished / "soft" / case.name if soft else None)
         writer.write_seg(segmentation, str(finished / path.name), image.properties)
         if soft:
             (output / "soft").mkdir(exist_ok=True)
@@ -109,21 +115,35 @@ def _count(segmentation: NDArray[np.integer]) -> dict[int, int]:
     return dict(zip(values.tolist(), counts.tolist(), strict=True))
 
 
-def _largest(
-    predictor: nnUNetPredictor, weights: StitchedMaps, properties: dict, soft: Path | None
-) -> NDArray[np.uint16]:
-    """The category with the largest weight at each voxel `(z, y, x)` of the image; one map is in memory at a time.
+def _weights(predictor: nnUNetPredictor, image: Preprocessed, concepts: Concepts, scratch: Path) -> Iterator[NDArray]:
+    """Of each category its map `(z, y, x)` of the image; files of one group lie in `scratch` at a time."""
+    for first in range(0, len(concepts.centres), GROUP):
+        tap = partial(_some, concepts.tap, slice(first, first + GROUP))
+        with stitching(predictor, {concepts.stage: tap}, scratch) as stitched:
+            stitched.predictor.predict_logits_from_preprocessed_data(image.data)
+        (weights,) = stitched.maps
+        for index in range(weights.number):
+            yield to_image_space(weights[index], predictor, image.properties)
+        weights.path.unlink()
+
+
+def _some(tap: Tap, chosen: slice, x: Tensor, output: Tensor) -> Tensor:
+    """A part of the maps."""
+    return tap(x, output)[:, chosen]
+
+
+def _largest(weights: Iterator[NDArray], properties: dict, soft: Path | None) -> NDArray[np.uint16]:
+    """The category with the largest weight at each voxel `(z, y, x)`; one map is in memory at a time.
 
     Maps are written as `soft`_001.nii.gz and so on.
     """
     segmentation = largest = None
-    for index in range(weights.number):
-        image_map = to_image_space(weights[index], predictor, properties)
+    for category, image_map in enumerate(weights, start=1):
         if soft is not None:
-            write_map(image_map, soft.with_name(f"{soft.name}_{index + 1:03d}.nii.gz"), properties)
+            write_map(image_map, soft.with_name(f"{soft.name}_{category:03d}.nii.gz"), properties)
         if largest is None or segmentation is None:
             segmentation, largest = np.zeros(image_map.shape, np.uint16), np.zeros_like(image_map)
-        segmentation[image_map > largest] = index + 1
+        segmentation[image_map > largest] = category
         np.maximum(largest, image_map, out=largest)
     assert segmentation is not None  # A dictionary has at least one centre.
     return segmentation

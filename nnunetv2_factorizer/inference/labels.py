@@ -10,3 +10,15 @@ def foreground(dataset_json: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     """
     labels = {name: value for name, value in dataset_json["labels"].items() if name not in ("background", "ignore")}
     return {name: tuple(value) if isinstance(value, list) else (value,) for name, value in labels.items()}
+
+
+def label_names(dataset_json: dict[str, Any]) -> tuple[dict[str, int], int | None]:
+    """Name and value of each label in a data set's files, ascending, and the value of the ignore label or None.
+
+    Where regions are trained, labels that belong to none alone are named by their value.
+    """
+    given = dict(dataset_json["labels"])
+    ignore = given.pop("ignore", None)
+    names = {value: name for name, value in given.items() if isinstance(value, int)}
+    values = {v for value in given.values() for v in (value if isinstance(value, list | tuple) else [value])}
+    return {names.get(value, str(value)): value for value in sorted(values)}, ignore

@@ -12,8 +12,9 @@ from nnunetv2.utilities.label_handling.label_handling import determine_num_input
 
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.inference.input_check import check_inputs
+from nnunetv2_factorizer.inference.pretrained import initialise_from_pretraining
 from nnunetv2_factorizer.inference.tiles import uncompiled
-from nnunetv2_factorizer.models.folders import require_checkpoint
+from nnunetv2_factorizer.models.folders import PRETRAINED, require_checkpoint
 
 Load = Callable[[], nnUNetPredictor]
 """Gives the predictor of a model; called once a case, perhaps in another process."""
@@ -22,12 +23,12 @@ Load = Callable[[], nnUNetPredictor]
 def load_model(
     folder: Path, folds: Sequence[str], checkpoint_name: str, device: torch.device, **settings: Any
 ) -> nnUNetPredictor:
-    """Loads the folds of `DATASET/TRAINER__PLANS__CONFIGURATION`.
+    """Loads the folds of `DATASET/TRAINER__PLANS__CONFIGURATION`, or one fold of a pre-training.
 
     Args:
         folder: of the model.
         folds: such as `"0"` or `"all"`.
-        checkpoint_name: in the folder of each fold.
+        checkpoint_name: in the folder of each fold; `checkpoint_pretrained.pth` is a pre-training's, see `pretrained`.
         device: to predict on.
         **settings: of `nnUNetPredictor`.
 
@@ -52,7 +53,10 @@ def load_into(predictor: nnUNetPredictor, folder: Path, folds: Sequence[str], ch
     else:
         torch.set_num_threads(1)
     try:
-        predictor.initialize_from_trained_model_folder(str(folder), tuple(folds), checkpoint_name)
+        if checkpoint_name == PRETRAINED and len(folds) == 1:
+            initialise_from_pretraining(predictor, folder, folds[0], checkpoint_name)
+        else:
+            predictor.initialize_from_trained_model_folder(str(folder), tuple(folds), checkpoint_name)
     except RuntimeError as error:
         raise UserError(
             f"{folder} cannot be loaded: {error}",

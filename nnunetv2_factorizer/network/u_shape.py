@@ -67,6 +67,7 @@ class Encoder(nn.Module):
         super().__init__()
         first = stages[0]
         self.output_channels = [stage.channels for stage in stages]  # as nnU-Net's encoders call it
+        self.strides = strides  # so, too
         self.stem = first.conv_op(input_channels, first.channels, 3, stride=strides[0], padding=1, bias=False)
         self.downsamplings = nn.ModuleList(
             _downsampling(above, below, stride)

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from nnunetv2_factorizer.models.adapt import adapt_weights
 from nnunetv2_factorizer.models.atomic import replacing
+from nnunetv2_factorizer.models.folders import PRETRAINED
 
-PRETRAINED = "checkpoint_pretrained.pth"
 ADAPTATION_FILE = "adaptation_plan.json"
 """Beside the checkpoint, where downloads of nnU-Net's development branch look for it."""
 

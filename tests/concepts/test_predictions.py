@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from nnunetv2_factorizer.concepts.predictions import PredictionRecord, label_names, tables
+from nnunetv2_factorizer.concepts.predictions import PredictionRecord, tables
 from nnunetv2_factorizer.errors import UserError
+from nnunetv2_factorizer.inference.labels import label_names
 
 DESCRIPTION = {"labels": {"background": 0, "lesion": 1, "ignore": 2}, "file_ending": ".nii.gz"}
 

@@ -8,9 +8,11 @@ import pytest
 import SimpleITK as sitk
 import torch
 
+from nnunetv2_factorizer.concepts import segmentation
 from nnunetv2_factorizer.concepts.segmentation import Concepts, segment_case
 from nnunetv2_factorizer.errors import UserError
 from nnunetv2_factorizer.factorization.rows import solve_rows
+from nnunetv2_factorizer.inference.image_space import to_image_space
 from nnunetv2_factorizer.inference.images import Case
 from nnunetv2_factorizer.inference.load_image import load_image
 from tests.concepts.regions import STAGE, make_image, make_predictor, write_image
@@ -52,6 +54,33 @@ def test_geometry_of_an_oblique_image(tmp_path: Path, mode: str, dimensions: int
     soft = np.stack([read(output / "soft" / f"case_0_{c:03d}.nii.gz") for c in range(1, 6)])
     np.testing.assert_array_equal(categories, np.where(soft.max(0) > 0, 1 + soft.argmax(0), 0))
     assert sorted(path.name for path in output.iterdir()) == ["case_0.mha", "soft"]
+
+
+@pytest.mark.parametrize("mode", ["fixed", "assign"])
+def test_categories_in_groups_change_nothing_and_need_no_more_room(
+    tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = write_image(tmp_path, 0, (8, 24, 20))
+    centres = np.random.default_rng(0).random((7, 16), np.float32)
+    room: dict[str, list[int]] = {}
+
+    def watched(image_map: np.ndarray, *others: Any) -> np.ndarray:
+        room[name].append(sum(file.stat().st_size for file in (tmp_path / name).glob(".concepts_*/*.float32")))
+        return to_image_space(image_map, *others)
+
+    monkeypatch.setattr(segmentation, "to_image_space", watched)
+    for name, group, k in (("at once", 64, 7), ("in groups", 3, 7), ("fewer", 3, 3)):
+        monkeypatch.setattr(segmentation, "GROUP", group)
+        (tmp_path / name).mkdir()
+        room[name] = []
+        voxels = segment(case, tmp_path / name, Concepts(STAGE, centres[:k], mode), soft=k == 7)
+        assert len(voxels) > 1
+    written = sorted(path.relative_to(tmp_path / "at once") for path in (tmp_path / "at once").rglob("*.*"))
+    assert len(written) == 1 + 7
+    for path in written:
+        np.testing.assert_array_equal(read(tmp_path / "at once" / path), read(tmp_path / "in groups" / path))
+    assert max(room["in groups"]) == max(room["fewer"]) > 0
+    assert 3 * max(room["at once"]) == 7 * max(room["fewer"])
 
 
 def test_fixed_weights_are_those_of_the_features() -> None:

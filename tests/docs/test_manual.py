@@ -26,9 +26,9 @@ def page_of(command: str) -> str:
 
 
 def flags_of(module: str) -> set[str]:
-    """The flags that the modules of a command, or the one for the arguments of a model, name in a string."""
-    folder = REPOSITORY / "nnunetv2_factorizer" / "cli"
-    sources = [*folder.glob(f"{module}.py"), *folder.glob(f"{module}_*.py"), folder / "model_arguments.py"]
+    """The flags that the modules of a command, or those for arguments that commands share, name in a string."""
+    cli = REPOSITORY / "nnunetv2_factorizer" / "cli"
+    sources = (cli / f"{module}.py", *cli.glob(f"{module}_*.py"), *cli.glob("*_arguments.py"))
     strings = (
         node.value
         for source in sources

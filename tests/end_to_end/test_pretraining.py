@@ -1,5 +1,6 @@
 """From images without labels to a fine-tuned model, by nnU-Net's commands."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,38 @@ def test_another_task_starts_from_it(phantom: Workspace, pretrained: Path) -> No
 def weights_of(fold: Path) -> dict[str, torch.Tensor]:
     weights: dict[str, torch.Tensor] = checkpoint(fold, "checkpoint_pretrained.pth")["network_weights"]
     return {name: tensor for name, tensor in weights.items() if ".seg_layers." not in name}
+
+
+def test_concepts_of_an_encoder_that_has_seen_no_labels(archive: Workspace, pretrained: Path, tmp_path: Path) -> None:
+    """Its pre-training's folder is a model: the checkpoint without the heads of the task is found."""
+    command, quiet = "nnUNetv2_factorizer_concepts", ("-device", "cpu", "--disable_progress_bar")
+    fitted = archive.run(
+        command, "fit", "-d", archive.dataset_id, "-c", "2d", "-tr", MAE, "-f", "all", "-k", "4", "-o",
+        str(tmp_path / "dictionary"), *quiet,
+    )  # fmt: skip
+    assert "This model is a pre-training: checkpoint_pretrained.pth is taken" in fitted.stdout
+    assert "encoder.stages.2 is the deepest stage whose positions have at most 4 voxels" in fitted.stdout
+    record = json.loads((tmp_path / "dictionary" / "dictionary.json").read_text())
+    assert record["identity"]["checkpoint"] == "checkpoint_pretrained.pth"
+    assert record["stage"] == "encoder.stages.2"
+    images = tmp_path / "images"
+    images.mkdir()
+    for file in (archive.folder / "raw" / "Dataset998_Phantom" / "imagesTs").glob("*_Ts000_*"):
+        (images / file.name).symlink_to(file)
+    predict = ("predict", "-i", str(images), "--dictionary", str(tmp_path / "dictionary"), "--disable_tta", *quiet)
+    archive.run(command, *predict, "-o", str(tmp_path / "concepts"))
+    categories = json.loads((tmp_path / "concepts" / "concepts.json").read_text())["cases"]["phantom_Ts000"]
+    assert len(categories) > 2
+
+
+def test_concepts_of_a_pretraining_that_is_not_finished(archive: Workspace, pretrained: Path, tmp_path: Path) -> None:
+    failed = archive.run(
+        "nnUNetv2_factorizer_concepts", "fit", "-d", archive.dataset_id, "-c", "2d", "-tr", MAE, "-f", "all", "-chk",
+        "checkpoint_best.pth", "-o", str(tmp_path / "dictionary"), "-device", "cpu", check=False,
+    )  # fmt: skip
+    assert "is a TaskNetwork without encoder.stages.\nName a model" in failed.stderr
+    assert "-chk checkpoint_pretrained.pth, which it leaves when it is finished" in failed.stderr
+    assert not (tmp_path / "dictionary").exists()
 
 
 def test_stock_fine_tuning_starts_from_it(phantom: Workspace, pretrained: Path) -> None:
