@@ -59,15 +59,14 @@ class TwoScales(nn.Module):
 
     def __init__(self, make_block: MakeBlock, width: int, shape: tuple[int, ...]) -> None:
         super().__init__()
-        channels, *size = shape
-        self.branches = nn.ModuleList(Branch(make_block, channels, width, stride) for stride in (1, 2))
+        self.branches = nn.ModuleList(Branch(make_block, shape[0], width, stride) for stride in (1, 2))
         self.expand = PointwiseLinear(width, 4 * width)
         with torch.no_grad():
             for weight in self.expand.parameters():  # pixel_shuffle makes a channel of four in a row
                 weight.copy_(weight[::4].repeat_interleave(4, 0))
         self.fuse = PointwiseLinear(2 * width, width, bias=False)
-        patch = [min(LARGEST_PATCH, max(1, (pixels - 1) // TOKENS)) for pixels in size]
-        self.patches = [TOKENS * pixels for pixels in patch]
+        patch = (_patch(shape[1]), _patch(shape[2]))
+        self.patches = (TOKENS * patch[0], TOKENS * patch[1])
         self.norm = nn.BatchNorm2d(width)
         self.project = nn.Conv2d(width, width, patch, stride=patch)
 
@@ -84,6 +83,11 @@ class TwoScales(nn.Module):
             for part in (scores[:, :, 1:, 1:], scores[:, :, :-1, :-1])
         )
         return first, second
+
+
+def _patch(pixels: int) -> int:
+    """The pixels of one of the `TOKENS` patches of an axis, without its last pixel."""
+    return min(LARGEST_PATCH, max(1, (pixels - 1) // TOKENS))
 
 
 class Branch(nn.Module):
