@@ -21,7 +21,10 @@ def training_cases(predictor: nnUNetPredictor, fold: str) -> list[Case]:
     """
     dataset = predictor.plans_manager.dataset_name
     raw = _folder("nnUNet_raw", dataset)
-    images = get_filenames_of_train_images_and_targets(str(raw), predictor.dataset_json)
+    # Of images that stay elsewhere only this file knows where: a model's folder holds no paths.
+    listed = raw / "dataset.json"
+    dataset_json = read_json(listed) if listed.is_file() else predictor.dataset_json
+    images = get_filenames_of_train_images_and_targets(str(raw), dataset_json)
     names = sorted(images)
     if fold != "all":
         splits = _folder("nnUNet_preprocessed", dataset) / "splits_final.json"

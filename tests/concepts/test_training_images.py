@@ -40,6 +40,18 @@ def test_training_part_and_all(folder: Path) -> None:
     assert [Path(file).name for file in part[0].images] == [f"b_0000{ENDING}", f"b_0001{ENDING}"]
 
 
+def test_images_that_stay_where_they_are(folder: Path) -> None:
+    """As `nnUNetv2_factorizer_unlabelled` registers them: there is no imagesTr, and no file of labels."""
+    raw = folder / "raw" / DATASET
+    raw.joinpath("imagesTr").rename(folder / "archive")
+    files = [str(folder / "archive" / f"b_{channel:04d}{ENDING}") for channel in range(2)]
+    listed = {"site_b": {"images": files, "label": "labelsTr/no_labels_of_site_b"}}
+    raw.joinpath("dataset.json").write_text(json.dumps({"file_ending": ENDING, "dataset": listed}))
+    (case,) = training_cases(make_predictor("PlainConvUNet", 3), "all")
+    assert case.name == "site_b"
+    assert list(case.images) == files
+
+
 def test_what_is_missing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     predictor = make_predictor("PlainConvUNet", 3)
     with pytest.raises(UserError, match=r"has 1 folds, and no fold 3\.\nGive a folder"):
