@@ -71,7 +71,7 @@ bench-learning: .venv/installed
 	    ResEnc-M "ResEnc-M + Muon"
 	$(LEARNING) table -o $(TRAININGS)
 
-# Pre-training: forty hours on two cores, resumed like the other. The environment variables of nnU-Net must be set.
+# Pre-training: some hours on two cores, resumed like the other. The environment variables of nnU-Net must be set.
 bench-pretraining: .venv/installed
 	$(BIN)/python -m benchmarks.pretraining run -o benchmarks/pretraining/runs
 	$(BIN)/python -m benchmarks.pretraining table -o benchmarks/pretraining/runs
